@@ -1,0 +1,72 @@
+/**
+ * The one catalogue of everything a caller can be told went wrong.
+ * A code is stable for ever; its page is `docs/problems/<code>.md`.
+ * Status codes: RFC 9110, RFC 6585 (428, 429). Body: RFC 9457.
+ */
+export const problemCatalogue = {
+  malformed_json: { status: 400, title: "The body is not valid JSON" },
+  malformed_request: { status: 400, title: "The request cannot be read" },
+  unauthenticated: { status: 401, title: "A valid credential is required" },
+  budget_exceeded: { status: 402, title: "The budget does not allow this call" },
+  forbidden: { status: 403, title: "This credential may not do that" },
+  sign_up_closed: { status: 403, title: "Sign-up is closed" },
+  origin_refused: { status: 403, title: "The request came from another origin" },
+  not_found: { status: 404, title: "Not found" },
+  model_not_found: { status: 404, title: "No such model" },
+  method_not_allowed: { status: 405, title: "The method is not allowed here" },
+  not_acceptable: { status: 406, title: "No acceptable representation" },
+  conflict: { status: 409, title: "The request conflicts with the present state" },
+  idempotency_in_progress: { status: 409, title: "A request with this idempotency key is still running" },
+  body_too_large: { status: 413, title: "The body is too large" },
+  unsupported_media_type: { status: 415, title: "The content type is not supported" },
+  invalid_request: { status: 422, title: "The request does not fit its schema" },
+  idempotency_mismatch: { status: 422, title: "This idempotency key was used with another body" },
+  secret_not_replayable: { status: 422, title: "The secret was revealed once and cannot be shown again" },
+  rate_limited: { status: 429, title: "Too many requests" },
+  internal: { status: 500, title: "Something went wrong on our side" },
+  upstream_failed: { status: 502, title: "The model provider failed" },
+  unavailable: { status: 503, title: "Not available at the moment" },
+  upstream_timeout: { status: 504, title: "The model provider did not answer in time" },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof problemCatalogue;
+
+/** One fault inside a request. `pointer` is a JSON Pointer (RFC 6901) into the body, or `?name` for a query parameter. */
+export interface FieldError {
+  pointer: string;
+  detail: string;
+}
+
+interface ProblemOptions {
+  /** Shown to the caller, one line a faulty field. */
+  errors?: FieldError[];
+  /** Extra answer headers, such as `Retry-After` or `WWW-Authenticate`. */
+  headers?: Record<string, string>;
+  /** Further members of the problem document (RFC 9457 §3.2): numbers and names a program can act on. */
+  extensions?: Record<string, unknown>;
+  /** For the log alone. */
+  cause?: unknown;
+}
+
+/** An answer the client can act on. `detail` is for the caller; `cause` never leaves the log. */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly detail: string | undefined;
+  readonly errors: FieldError[] | undefined;
+  readonly headers: Record<string, string>;
+  readonly extensions: Record<string, unknown>;
+
+  constructor(code: ProblemCode, detail?: string, options: ProblemOptions = {}) {
+    super(detail ?? problemCatalogue[code].title, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "Problem";
+    this.code = code;
+    this.detail = detail;
+    this.errors = options.errors;
+    this.headers = options.headers ?? {};
+    this.extensions = options.extensions ?? {};
+  }
+
+  get status(): number {
+    return problemCatalogue[this.code].status;
+  }
+}
