@@ -1,9 +1,9 @@
+import { flag, integer, oneOf, optional, port, secret, text, url } from "./fields.ts";
+import { ConfigError, loadConfig } from "./load-config.ts";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { flag, integer, oneOf, optional, port, secret, text, url } from "./fields.ts";
-import { ConfigError, loadConfig } from "./load-config.ts";
 
 const schema = {
   PORT: port({ doc: "Where it listens.", default: 4000 }),
@@ -29,13 +29,36 @@ function faultsOf(env: Record<string, string>): readonly string[] {
 describe("loadConfig", () => {
   it("gives typed values and the defaults of what is absent or empty", () => {
     const config = loadConfig(schema, { ...good, WORKERS: "3", VERBOSE: "true", MODE: "" });
-    expect(config).toEqual({ PORT: 4000, WORKERS: 3, MODE: "closed", VERBOSE: true, NAME: "nexus", HOME_URL: undefined, SIGNING_SECRET: good.SIGNING_SECRET });
+    expect(config).toEqual({
+      PORT: 4000,
+      WORKERS: 3,
+      MODE: "closed",
+      VERBOSE: true,
+      NAME: "nexus",
+      HOME_URL: undefined,
+      SIGNING_SECRET: good.SIGNING_SECRET,
+    });
     expect(Object.isFrozen(config)).toBe(true);
   });
 
   it("reports every bad value at once, by name", () => {
-    const faults = faultsOf({ PORT: "70000", WORKERS: "1.5", MODE: "ajar", VERBOSE: "yes", HOME_URL: "ftp://x", SIGNING_SECRET: "short" });
-    expect(faults.map((fault) => fault.split(" ")[0])).toEqual(["PORT", "WORKERS", "MODE", "VERBOSE", "NAME", "HOME_URL", "SIGNING_SECRET"]);
+    const faults = faultsOf({
+      PORT: "70000",
+      WORKERS: "1.5",
+      MODE: "ajar",
+      VERBOSE: "yes",
+      HOME_URL: "ftp://x",
+      SIGNING_SECRET: "short",
+    });
+    expect(faults.map((fault) => fault.split(" ")[0])).toEqual([
+      "PORT",
+      "WORKERS",
+      "MODE",
+      "VERBOSE",
+      "NAME",
+      "HOME_URL",
+      "SIGNING_SECRET",
+    ]);
   });
 
   it("never repeats the value of a secret", () => {

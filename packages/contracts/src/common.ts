@@ -2,7 +2,10 @@
 import { type Static, type TSchema, Type } from "typebox";
 
 /** An object that refuses fields it does not know. */
-export function strictObject<P extends Record<string, TSchema>>(properties: P, options: { description?: string; $id?: string } = {}) {
+export function strictObject<P extends Record<string, TSchema>>(
+  properties: P,
+  options: { description?: string; $id?: string } = {},
+) {
   return Type.Object(properties, { ...options, additionalProperties: false });
 }
 

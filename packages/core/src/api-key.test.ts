@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
 import { generateApiKey, parseApiKey } from "./api-key.ts";
 import { crc32Base62, randomBase62 } from "./base62.ts";
+import { describe, expect, it } from "vitest";
 
 describe("the key format", () => {
   it("is readable offline for every kind and environment", () => {
@@ -25,7 +25,19 @@ describe("the key format", () => {
 
   it("refuses what only looks like a key", () => {
     const { key } = generateApiKey("sk", "live");
-    for (const text of ["", "pv_", key.slice(1), `${key} `, ` ${key}`, `${key}\n`, key.replace("_sk_", "_xx_"), key.slice(0, -1), `${key}a`, "é".repeat(59), "a".repeat(1_000_000)]) {
+    for (const text of [
+      "",
+      "pv_",
+      key.slice(1),
+      `${key} `,
+      ` ${key}`,
+      `${key}\n`,
+      key.replace("_sk_", "_xx_"),
+      key.slice(0, -1),
+      `${key}a`,
+      "é".repeat(59),
+      "a".repeat(1_000_000),
+    ]) {
       expect(parseApiKey(text)).toBeUndefined();
     }
   });

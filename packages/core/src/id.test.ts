@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
 import { newId, newUuid, toId, uuidOf } from "./id.ts";
+import { describe, expect, it } from "vitest";
 
 describe("ids", () => {
   it("are UUID version 7 carrying the time they were made", () => {
@@ -21,10 +21,13 @@ describe("ids", () => {
     expect(toId("key", uuid!)).toBe(id);
   });
 
-  it.each(["", "key_", "usr_0192f0c1-0000-7000-8000-000000000000", "key_0192F0C1-0000-7000-8000-000000000000", `key_${"a".repeat(36)}`])(
-    "refuse %j as the id of a key",
-    (text) => {
-      expect(uuidOf("key", text)).toBeUndefined();
-    },
-  );
+  it.each([
+    "",
+    "key_",
+    "usr_0192f0c1-0000-7000-8000-000000000000",
+    "key_0192F0C1-0000-7000-8000-000000000000",
+    `key_${"a".repeat(36)}`,
+  ])("refuse %j as the id of a key", (text) => {
+    expect(uuidOf("key", text)).toBeUndefined();
+  });
 });

@@ -15,7 +15,8 @@ export function costOf(units: number, nanosPerMillion: NanoDollars): NanoDollars
 export function nanosFromDollars(text: string): NanoDollars {
   const match = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text);
   if (!match) throw new RangeError(`not an amount in dollars: ${text}`);
-  return BigInt(match[1]!) * nanosPerDollar + BigInt((match[2] ?? "").padEnd(9, "0"));
+  const [, whole = "", fraction = ""] = match;
+  return BigInt(whole) * nanosPerDollar + BigInt(fraction.padEnd(9, "0"));
 }
 
 /** `2_500_000_000n` → `"2.5"`, for people. */

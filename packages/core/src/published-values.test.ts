@@ -1,8 +1,9 @@
-import { expect, it } from "vitest";
 import { isPublishedValue } from "./published-values.ts";
+import { expect, it } from "vitest";
 
 it("a value from a public example is known whatever its case and surroundings", () => {
-  for (const value of ["your-client-id", "YOUR-CLIENT-SECRET", " changeme\n", "Password"]) expect(isPublishedValue(value)).toBe(true);
+  for (const value of ["your-client-id", "YOUR-CLIENT-SECRET", " changeme\n", "Password"])
+    expect(isPublishedValue(value)).toBe(true);
 });
 
 it("a fresh random value is not", () => {
