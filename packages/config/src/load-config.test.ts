@@ -78,9 +78,14 @@ describe("loadConfig", () => {
     expect(faultsOf({ NAME: "n", SIGNING_SECRET_FILE: `${path}.absent` })[0]).toContain("ENOENT");
   });
 
-  it("applies rules over several fields only to values that are good by themselves", () => {
-    const rules = (): string[] => ["PORT and NAME do not go together"];
-    expect(() => loadConfig(schema, good, rules)).toThrow("PORT and NAME do not go together");
-    expect(() => loadConfig(schema, { ...good, PORT: "x" }, rules)).not.toThrow("go together");
+  it("reports faults among several fields together with faulty ones", () => {
+    const rules = (config: { PORT: number }): string[] => (config.PORT === 4000 ? ["PORT must differ"] : []);
+    expect(() => loadConfig(schema, { ...good, WORKERS: "x" }, rules)).toThrow(/WORKERS[^]*PORT must differ/);
+  });
+
+  it("leaves out rules that need a faulty field without a default", () => {
+    const rules = (config: { NAME: string }): string[] => [`NAME ${config.NAME} is not free`];
+    expect(() => loadConfig(schema, { SIGNING_SECRET: good.SIGNING_SECRET }, rules)).toThrow(/^(?![^]*not free)[^]*NAME is required/);
+    expect(() => loadConfig(schema, good, rules)).toThrow("NAME nexus is not free");
   });
 });

@@ -20,7 +20,8 @@ export class ConfigError extends Error {
 
 /**
  * Reads a typed, frozen configuration out of an environment.
- * An empty variable counts as absent. `rules` see the values and add faults that concern several fields.
+ * An empty variable counts as absent. `rules` see the values and add faults that concern several fields;
+ * a faulty field shows them its default, and rules that read a faulty field without one are left out.
  * @throws ConfigError naming every faulty variable
  */
 export function loadConfig<S extends ConfigSchema>(
@@ -37,9 +38,32 @@ export function loadConfig<S extends ConfigSchema>(
       faults.push(`${name} ${(fault as Error).message}`);
     }
   }
-  if (faults.length === 0) faults.push(...rules(values as Config<S>));
+  faults.push(...faultsAmong(schema, values, rules));
   if (faults.length > 0) throw new ConfigError(faults);
   return Object.freeze(values) as Config<S>;
+}
+
+const unreadable = Symbol("a faulty field without a default");
+
+function faultsAmong<S extends ConfigSchema>(
+  schema: S,
+  values: Record<string, unknown>,
+  rules: (config: Config<S>) => readonly string[],
+): readonly string[] {
+  const seen = new Proxy(values, {
+    get(target, name: string) {
+      if (Object.hasOwn(target, name)) return target[name];
+      const fallback = schema[name]?.fallback;
+      if (!fallback) throw unreadable;
+      return fallback.value;
+    },
+  });
+  try {
+    return rules(seen as Config<S>);
+  } catch (error) {
+    if (error === unreadable) return [];
+    throw error;
+  }
 }
 
 function readField(name: string, field: Field<unknown>, env: Environment): unknown {
