@@ -3,7 +3,7 @@ CREATE TABLE organizations (
   id uuid PRIMARY KEY,
   name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
   personal boolean NOT NULL DEFAULT false,
-  created_at timestamptz NOT NULL DEFAULT now()
+  created_at timestamptz(3) NOT NULL DEFAULT now()
 );
 
 CREATE TABLE users (
@@ -13,9 +13,9 @@ CREATE TABLE users (
   name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
   image text,
   role text NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
-  created_at timestamptz NOT NULL DEFAULT now(),
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  disabled_at timestamptz
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  disabled_at timestamptz(3)
 );
 CREATE UNIQUE INDEX users_email_key ON users (lower(email));
 
@@ -23,7 +23,7 @@ CREATE TABLE members (
   organization_id uuid NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
   user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   role text NOT NULL CHECK (role IN ('owner', 'admin', 'member')),
-  created_at timestamptz NOT NULL DEFAULT now(),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
   PRIMARY KEY (organization_id, user_id)
 );
 CREATE INDEX members_user_id_idx ON members (user_id);
@@ -35,8 +35,8 @@ CREATE TABLE accounts (
   provider_id text NOT NULL,
   account_id text NOT NULL,
   password_hash text,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  updated_at timestamptz NOT NULL DEFAULT now(),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
   UNIQUE (provider_id, account_id)
 );
 CREATE INDEX accounts_user_id_idx ON accounts (user_id);
@@ -49,14 +49,14 @@ CREATE TABLE sessions (
   organization_id uuid NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
   amr text[] NOT NULL,
   aal smallint NOT NULL CHECK (aal BETWEEN 1 AND 3),
-  auth_time timestamptz NOT NULL,
+  auth_time timestamptz(3) NOT NULL,
   ip inet,
   user_agent text,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  last_seen_at timestamptz NOT NULL DEFAULT now(),
-  idle_expires_at timestamptz NOT NULL,
-  absolute_expires_at timestamptz NOT NULL,
-  revoked_at timestamptz,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  last_seen_at timestamptz(3) NOT NULL DEFAULT now(),
+  idle_expires_at timestamptz(3) NOT NULL,
+  absolute_expires_at timestamptz(3) NOT NULL,
+  revoked_at timestamptz(3),
   revoked_reason text
 );
 CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE revoked_at IS NULL;
@@ -64,9 +64,9 @@ CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE revoked_at IS NULL
 -- The one-time code of the set-up link; at most one is open.
 CREATE TABLE setup_codes (
   code_hash bytea PRIMARY KEY CHECK (octet_length(code_hash) = 32),
-  created_at timestamptz NOT NULL DEFAULT now(),
-  expires_at timestamptz NOT NULL,
-  used_at timestamptz
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  expires_at timestamptz(3) NOT NULL,
+  used_at timestamptz(3)
 );
 
 -- JWT signing keys; the private half rests wrapped by JWT_SECRET.
@@ -75,9 +75,9 @@ CREATE TABLE signing_keys (
   algorithm text NOT NULL,
   public_jwk jsonb NOT NULL,
   wrapped_private_jwk bytea NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  active_from timestamptz NOT NULL,
-  retired_at timestamptz
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  active_from timestamptz(3) NOT NULL,
+  retired_at timestamptz(3)
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON organizations, users, members, accounts, sessions, setup_codes, signing_keys TO nexus_api;

@@ -14,7 +14,7 @@ CREATE TABLE changes (
   kind text NOT NULL CHECK (kind IN ('key', 'session', 'user', 'freeze')),
   subject_id uuid NOT NULL,
   organization_id uuid,
-  recorded_at timestamptz NOT NULL DEFAULT now()
+  recorded_at timestamptz(3) NOT NULL DEFAULT now()
 );
 
 CREATE FUNCTION record_change(kind text, subject_id uuid, organization_id uuid) RETURNS bigint

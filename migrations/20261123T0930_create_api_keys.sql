@@ -18,11 +18,11 @@ CREATE TABLE api_keys (
   budget_ids uuid[] NOT NULL DEFAULT '{}',
   metadata jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(metadata::text) <= 16384),
   tags text[] NOT NULL DEFAULT '{}',
-  expires_at timestamptz,
-  created_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz(3),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
   created_by uuid,
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  revoked_at timestamptz,
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  revoked_at timestamptz(3),
   -- The change feed's number of the last change to this key.
   rev bigint NOT NULL,
   CHECK ((owner_kind = 'user') = (owner_user_id IS NOT NULL)),
@@ -38,9 +38,9 @@ CREATE TABLE api_key_versions (
   pepper_version smallint NOT NULL,
   -- The part that may be shown again: pv_sk_live_ab12cd34ef.
   display_prefix text NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  last_used_at timestamptz,
-  retires_at timestamptz,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  last_used_at timestamptz(3),
+  retires_at timestamptz(3),
   PRIMARY KEY (key_id, version)
 );
 

@@ -2,8 +2,8 @@
 -- touched again: every role may INSERT, only puabo-api may SELECT, and triggers refuse the rest to the owner too.
 CREATE TABLE audit_log (
   id uuid NOT NULL,
-  recorded_at timestamptz NOT NULL,
-  occurred_at timestamptz NOT NULL,
+  recorded_at timestamptz(3) NOT NULL,
+  occurred_at timestamptz(3) NOT NULL,
   -- NULL where no tenant is known yet, as for a failed sign-in.
   organization_id uuid,
   action text NOT NULL CHECK (action ~ '^[a-z_]+(\.[a-z_]+)+$'),
@@ -31,7 +31,7 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_log EXECUTE FUNCTION ref
 -- What the sealer has yet to give an index.
 CREATE TABLE audit_inbox (
   entry_id uuid PRIMARY KEY,
-  recorded_at timestamptz NOT NULL
+  recorded_at timestamptz(3) NOT NULL
 );
 
 -- The values behind the salted commitments. Deleting a row erases the person; every proof still holds.

@@ -11,14 +11,14 @@ CREATE TABLE budgets (
   settled_nanos bigint NOT NULL DEFAULT 0 CHECK (settled_nanos >= 0),
   -- Set aside for calls under way. `settled + granted` never exceeds the limit by a grant.
   granted_nanos bigint NOT NULL DEFAULT 0 CHECK (granted_nanos >= 0),
-  created_at timestamptz NOT NULL DEFAULT now(),
-  updated_at timestamptz NOT NULL DEFAULT now(),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
   UNIQUE (organization_id, level, subject, period)
 );
 
 -- One row an attempt; a second insert of the same attempt is no row.
 CREATE TABLE usage_events (
-  occurred_at timestamptz NOT NULL,
+  occurred_at timestamptz(3) NOT NULL,
   request_id uuid NOT NULL,
   attempt smallint NOT NULL CHECK (attempt >= 1),
   organization_id uuid NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE usage_events (
   first_byte_ms integer CHECK (first_byte_ms >= 0),
   client_request_id text,
   trace_id text,
-  recorded_at timestamptz NOT NULL DEFAULT now(),
+  recorded_at timestamptz(3) NOT NULL DEFAULT now(),
   PRIMARY KEY (occurred_at, request_id, attempt)
 ) PARTITION BY RANGE (occurred_at);
 CREATE INDEX usage_events_organization_idx ON usage_events (organization_id, occurred_at DESC);

@@ -4,8 +4,8 @@ CREATE TABLE modules (
   title text NOT NULL,
   built_in boolean NOT NULL,
   status text NOT NULL DEFAULT 'unknown' CHECK (status IN ('operational', 'degraded', 'down', 'unknown', 'maintenance')),
-  since timestamptz NOT NULL DEFAULT now(),
-  checked_at timestamptz,
+  since timestamptz(3) NOT NULL DEFAULT now(),
+  checked_at timestamptz(3),
   latency_ms integer,
   version text,
   failures_in_a_row integer NOT NULL DEFAULT 0,
@@ -13,7 +13,7 @@ CREATE TABLE modules (
 );
 
 CREATE TABLE module_checks (
-  checked_at timestamptz NOT NULL,
+  checked_at timestamptz(3) NOT NULL,
   module text NOT NULL,
   status text NOT NULL,
   latency_ms integer,
@@ -25,8 +25,8 @@ CREATE TABLE module_incidents (
   id uuid PRIMARY KEY,
   module text NOT NULL REFERENCES modules (name) ON DELETE CASCADE,
   status text NOT NULL CHECK (status IN ('degraded', 'down', 'unknown')),
-  started_at timestamptz NOT NULL,
-  ended_at timestamptz
+  started_at timestamptz(3) NOT NULL,
+  ended_at timestamptz(3)
 );
 CREATE INDEX module_incidents_module_idx ON module_incidents (module, started_at DESC);
 CREATE UNIQUE INDEX module_incidents_open_key ON module_incidents (module) WHERE ended_at IS NULL;

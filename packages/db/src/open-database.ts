@@ -1,0 +1,116 @@
+import { Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
+import type { Connection } from "./connection.ts";
+import { guardedPool } from "./guarded-pool.ts";
+import { pendingMigrations } from "./pending-migrations.ts";
+import type { Db, Tables } from "./tables.ts";
+
+export interface Database {
+  readonly db: Db;
+  /** One round trip on a pooled connection. Rejects when it fails or `signal` fires; a hung connection is closed. */
+  ping(signal?: AbortSignal): Promise<void>;
+  /** Names of the migrations that this code knows and the database has not had; empty when it is ready to serve. */
+  pendingMigrations(): Promise<string[]>;
+  /** Waits for the queries under way, then closes every connection. */
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** Shown in `pg_stat_activity`. */
+  applicationName: string;
+  /** Most connections; 10 unless told. */
+  poolSize?: number;
+  /** One statement may take this long; 5,000 ms unless told, 0 for no limit. The client gives up one second later. */
+  statementTimeoutMs?: number;
+  /** How long to wait for a connection, a free one of the pool or a new one; 2,000 ms unless told. */
+  connectTimeoutMs?: number;
+  /** Hears of idle connections that broke; the pool replaces them. */
+  onError?: (error: Error) => void;
+}
+
+const int8 = 20;
+
+/** Opens a pool. Nothing is connected yet: a database that is away shows at the first query, as `isUnavailable`. */
+export function openDatabase(connection: Connection, options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    ...clientOptions(connection, options.applicationName),
+    ...deadlines(options.statementTimeoutMs ?? 5000),
+    max: options.poolSize ?? 10,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 2000,
+    idleTimeoutMillis: 60_000,
+  });
+  // Without a listener an idle connection's end (a restart of PostgreSQL) would end the process.
+  pool.on("error", (error) => options.onError?.(error));
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
+  let closing: Promise<void> | undefined;
+  return {
+    db,
+    ping: (signal) => ping(pool, signal),
+    pendingMigrations: () => pendingMigrations(db),
+    close: () => (closing ??= pool.end()),
+  };
+}
+
+/** Settings of one pg client; shared with the tools that need a connection outside a pool. */
+export function clientOptions(connection: Connection, applicationName: string): pg.ClientConfig {
+  return {
+    host: connection.host,
+    port: connection.port,
+    database: connection.database,
+    user: connection.user,
+    password: connection.password,
+    // Said outright: left out, pg would look at PGSSLMODE.
+    ssl: connection.ssl ?? false,
+    application_name: applicationName,
+    keepAlive: true,
+    types: { getTypeParser },
+  };
+}
+
+/** int8 as bigint: money and counters pass 2^53. Set here and not in pg's global table, which belongs to everybody. */
+const getTypeParser = ((oid: number, format?: "text" | "binary") =>
+  oid === int8 && format !== "binary"
+    ? BigInt
+    : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+
+function deadlines(statementTimeoutMs: number): pg.ClientConfig {
+  if (statementTimeoutMs === 0) return {};
+  return {
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs * 2,
+    query_timeout: statementTimeoutMs + 1000,
+  };
+}
+
+async function ping(pool: pg.Pool, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const client = await untilAborted(pool.connect(), signal, (late) => late.release());
+  let healthy = false;
+  try {
+    await untilAborted(client.query("SELECT 1"), signal);
+    healthy = true;
+  } finally {
+    // A connection that did not answer is closed: it may never answer again.
+    client.release(!healthy);
+  }
+}
+
+/** `work`, or a rejection as soon as `signal` fires; what arrives afterwards is handed to `discard`. */
+async function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  discard: (late: T) => void = () => {},
+): Promise<T> {
+  if (!signal) return await work;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    aborted.reject(new Error("PostgreSQL did not answer in time", { cause: signal.reason }));
+    work.then(discard, () => {});
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * The rows of every table in `migrations/`, as Kysely sees them. Written by hand; `tables.test.ts` compares them with a
+ * migrated database. int8 → bigint, timestamptz → Date, bytea → Buffer, inet and cidr → string, arrays → arrays.
+ */
+import type { ColumnType, Generated, Kysely } from "kysely";
+
+/**
+ * A jsonb column: read as a value, written as JSON text (`JSON.stringify`). Text on purpose: pg would send a JavaScript
+ * array as a PostgreSQL array, which is another thing.
+ */
+type Json<T> = ColumnType<T, string, string>;
+type GeneratedJson<T> = ColumnType<T, string | undefined, string>;
+
+export interface Tables {
+  organizations: {
+    id: string;
+    name: string;
+    personal: Generated<boolean>;
+    created_at: Generated<Date>;
+  };
+  users: {
+    id: string;
+    email: string;
+    email_verified: Generated<boolean>;
+    name: string;
+    image: string | null;
+    role: Generated<"user" | "admin">;
+    created_at: Generated<Date>;
+    updated_at: Generated<Date>;
+    disabled_at: Date | null;
+  };
+  members: {
+    organization_id: string;
+    user_id: string;
+    role: "owner" | "admin" | "member";
+    created_at: Generated<Date>;
+  };
+  accounts: {
+    id: string;
+    user_id: string;
+    provider_id: string;
+    account_id: string;
+    /** A PHC string; `null` where the provider is not `credential`. */
+    password_hash: string | null;
+    created_at: Generated<Date>;
+    updated_at: Generated<Date>;
+  };
+  sessions: {
+    id: string;
+    /** SHA-256 of the token. */
+    token_hash: Buffer;
+    user_id: string;
+    organization_id: string;
+    amr: string[];
+    aal: number;
+    auth_time: Date;
+    ip: string | null;
+    user_agent: string | null;
+    created_at: Generated<Date>;
+    last_seen_at: Generated<Date>;
+    idle_expires_at: Date;
+    absolute_expires_at: Date;
+    revoked_at: Date | null;
+    revoked_reason: string | null;
+  };
+  setup_codes: {
+    code_hash: Buffer;
+    created_at: Generated<Date>;
+    expires_at: Date;
+    used_at: Date | null;
+  };
+  signing_keys: {
+    kid: string;
+    algorithm: string;
+    public_jwk: Json<Record<string, unknown>>;
+    wrapped_private_jwk: Buffer;
+    created_at: Generated<Date>;
+    active_from: Date;
+    retired_at: Date | null;
+  };
+  change_counter: {
+    only_row: Generated<boolean>;
+    generation: Generated<string>;
+    rev: Generated<bigint>;
+  };
+  changes: {
+    rev: bigint;
+    kind: "key" | "session" | "user" | "freeze";
+    subject_id: string;
+    organization_id: string | null;
+    recorded_at: Generated<Date>;
+  };
+  api_keys: {
+    id: string;
+    organization_id: string;
+    owner_kind: "user" | "organization" | "service";
+    owner_user_id: string | null;
+    name: string;
+    kind: "sk" | "rk" | "svc";
+    environment: "live" | "test";
+    state: Generated<"active" | "disabled" | "revoked">;
+    scopes: Generated<string[]>;
+    /** `null`: every model that the organization may call. */
+    models: string[] | null;
+    /** `null`: from anywhere. */
+    ip_allow: string[] | null;
+    limits: GeneratedJson<unknown[]>;
+    budget_ids: Generated<string[]>;
+    metadata: GeneratedJson<Record<string, unknown>>;
+    tags: Generated<string[]>;
+    expires_at: Date | null;
+    created_at: Generated<Date>;
+    created_by: string | null;
+    updated_at: Generated<Date>;
+    revoked_at: Date | null;
+    rev: bigint;
+  };
+  api_key_versions: {
+    key_id: string;
+    version: number;
+    /** HMAC-SHA-256(pepper, SHA-256(key)). */
+    hash: Buffer;
+    pepper_version: number;
+    display_prefix: string;
+    created_at: Generated<Date>;
+    last_used_at: Date | null;
+    retires_at: Date | null;
+  };
+  audit_log: {
+    id: string;
+    recorded_at: Date;
+    occurred_at: Date;
+    organization_id: string | null;
+    action: string;
+    outcome: "success" | "failure" | "denied";
+    actor: Json<Record<string, unknown>>;
+    targets: Json<unknown[]>;
+    context: Json<Record<string, unknown>>;
+    details: Json<Record<string, unknown>>;
+    schema_version: number;
+    writer_id: string;
+    writer_seq: bigint;
+    canonical: Buffer;
+    mac: Buffer;
+  };
+  audit_inbox: {
+    entry_id: string;
+    recorded_at: Date;
+  };
+  audit_personal: {
+    entry_id: string;
+    field: string;
+    salt: Buffer;
+    value: string;
+  };
+  budgets: {
+    id: string;
+    organization_id: string;
+    level: "organization" | "user" | "key" | "model" | "tag" | "session";
+    subject: Generated<string>;
+    period: Generated<"total" | "day" | "week" | "month">;
+    limit_nanos: bigint;
+    settled_nanos: Generated<bigint>;
+    granted_nanos: Generated<bigint>;
+    created_at: Generated<Date>;
+    updated_at: Generated<Date>;
+  };
+  usage_events: {
+    occurred_at: Date;
+    request_id: string;
+    attempt: number;
+    organization_id: string;
+    key_id: string | null;
+    user_id: string | null;
+    endpoint: string;
+    model: string;
+    provider: string;
+    upstream_model: string;
+    stream: boolean;
+    outcome: "ok" | "error" | "aborted" | "crash" | "overrun";
+    http_status: number | null;
+    error_code: string | null;
+    input_tokens: bigint;
+    output_tokens: bigint;
+    cached_input_tokens: Generated<bigint>;
+    reasoning_tokens: Generated<bigint>;
+    usage_source: "provider" | "counted" | "bound" | "none";
+    cost_nanos: bigint;
+    budget_id: string | null;
+    reserved_nanos: Generated<bigint>;
+    price: ColumnType<unknown, string | null | undefined, string | null>;
+    duration_ms: number;
+    first_byte_ms: number | null;
+    client_request_id: string | null;
+    trace_id: string | null;
+    recorded_at: Generated<Date>;
+  };
+  modules: {
+    name: string;
+    title: string;
+    built_in: boolean;
+    status: Generated<"operational" | "degraded" | "down" | "unknown" | "maintenance">;
+    since: Generated<Date>;
+    checked_at: Date | null;
+    latency_ms: number | null;
+    version: string | null;
+    failures_in_a_row: Generated<number>;
+    checks: GeneratedJson<unknown[]>;
+  };
+  module_checks: {
+    checked_at: Date;
+    module: string;
+    status: string;
+    latency_ms: number | null;
+  };
+  module_incidents: {
+    id: string;
+    module: string;
+    status: "degraded" | "down" | "unknown";
+    started_at: Date;
+    ended_at: Date | null;
+  };
+  partitioned_tables: {
+    table_name: string;
+    append_only: Generated<boolean>;
+  };
+  schema_migrations: {
+    name: string;
+    /** SHA-256 of the file, hex. */
+    checksum: string;
+    applied_at: Generated<Date>;
+    duration_ms: number;
+  };
+}
+
+/** What every store takes: the database itself or an open transaction of it. */
+export type Db = Kysely<Tables>;
