@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
 import { countTokens, endOfTokens, endOfWord } from "./count-tokens.ts";
+import { expect, test } from "vitest";
 
 test.each([
   ["", 0],
@@ -28,7 +28,7 @@ test("the tokens of the words of a text add up to the tokens of the text", () =>
   const text = "  one two-three\n\nfour 5.6 seven_eight  ";
   let sum = 0;
   let joined = "";
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const end = endOfWord(text, at);
     sum += countTokens(text.slice(at, end));
     joined += text.slice(at, end);

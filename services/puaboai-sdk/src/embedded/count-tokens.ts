@@ -48,7 +48,9 @@ export function endOfWord(text: string, from: number): number {
 }
 
 function isSpace(code: number): boolean {
-  return code <= 0x20 || code === 0xa0 || (code >= 0x2000 && code <= 0x200b) || code === 0x2028 || code === 0x2029 || code === 0x3000;
+  return (
+    code <= 0x20 || code === 0xa0 || (code >= 0x2000 && code <= 0x200b) || code === 0x2028 || code === 0x2029 || code === 0x3000
+  );
 }
 
 function isWordCharacter(code: number): boolean {

@@ -1,14 +1,14 @@
-import { createHash } from "node:crypto";
-import { dimensions, type Embedder } from "./load-embedder.ts";
 import { buildKeywordIndex, type KeywordIndex } from "./keyword-index.ts";
+import { dimensions, type Embedder } from "./load-embedder.ts";
 import { addressOf, type Passage } from "./passage.ts";
 import { plainText } from "./split-page.ts";
 import { synonymsOf } from "./synonyms.ts";
 import { wordsOf } from "./words-of.ts";
 
-/** A passage found, best first. */
+/** A passage found. */
 export interface Finding {
   passage: Passage;
+  /** `docs/api-keys.md#revoke-a-key`. */
   address: string;
   score: number;
   /** How much of the question's weight in rare words the passage and its headings hold, 0 to 1. */
@@ -17,36 +17,99 @@ export interface Finding {
   similarity: number | undefined;
 }
 
+export interface GuideQuestion {
+  text: string;
+  /** What the user said before, for a question that continues it. */
+  before: string;
+  vector: Float32Array | undefined;
+}
+
 export interface GuideIndex {
-  readonly passages: readonly Passage[];
-  /** Gives vectors to passages that have none until all have or `deadline` (of `performance.now()`) is past. */
+  /** Gives vectors to passages until all have one or `deadline` (on the clock of `performance.now()`) is past; true when all have. */
   embedMore(embedder: Embedder, deadline: number): Promise<boolean>;
-  search(question: { text: string; before: string; vector: Float32Array | undefined }, limit: number): Finding[];
+  /** The best passages, best first. */
+  search(question: GuideQuestion, limit: number): Finding[];
 }
 
 const batch = 8;
-/** Weight of a synonym beside the word that was written, and of the words of the user's message before this one. */
+/** How much a synonym, and a word of the message before, counts beside a word of the question. */
 const synonymWeight = 0.35;
 const beforeWeight = 0.3;
+/** How much the meaning (vectors) counts beside the words; tried on the questions of the quality test. */
+const similarityWeight = 0.5;
+/** The BM25 score at which the words count half of what they can. */
+const halfScore = 8;
 
-/** Builds the keyword half at once (a few milliseconds a page); the vectors come with `embedMore`. */
+/** Indexes the words at once (well under a millisecond a page); the vectors come with `embedMore`. */
 export function buildGuideIndex(passages: readonly Passage[]): GuideIndex {
   const keywords = buildKeywordIndex(passages.map(searchableWords));
   const vectors = new Float32Array(passages.length * dimensions);
   let embedded = 0;
   return {
-    passages,
     async embedMore(embedder, deadline) {
       while (embedded < passages.length && performance.now() < deadline) {
         const texts = passages.slice(embedded, embedded + batch).map(searchableText);
-        vectors.set((await embedder.embed(texts)).vectors, embedded * dimensions);
+        const answer = await embedder.embed(texts);
+        vectors.set(answer.vectors, embedded * dimensions);
         embedded += texts.length;
       }
       return embedded >= passages.length;
     },
     search(question, limit) {
       const similarities = question.vector && embedded >= passages.length ? dotProducts(vectors, question.vector) : undefined;
-      return rank({ passages, keywords, similarities }, question, limit);
+      const findings = findingsOf({ passages, keywords, similarities }, question);
+      return findings.toSorted((one, other) => other.score - one.score).slice(0, limit);
     },
   };
+}
+
+interface Index {
+  passages: readonly Passage[];
+  keywords: KeywordIndex;
+  similarities: Float32Array | undefined;
+}
+
+function findingsOf(index: Index, question: GuideQuestion): Finding[] {
+  const { scores } = index.keywords.search(weightedWords(question, true));
+  const { coverage } = index.keywords.search(weightedWords(question, false));
+  return index.passages.map((passage, at) => {
+    const words = scores[at] ?? 0;
+    const similarity = index.similarities?.[at];
+    const score = words / (words + halfScore) + similarityWeight * (similarity ?? 0);
+    return { passage, address: addressOf(passage), score, coverage: coverage[at] ?? 0, similarity };
+  });
+}
+
+function weightedWords(question: GuideQuestion, widened: boolean): Map<string, number> {
+  const weights = new Map<string, number>();
+  const add = (word: string, weight: number) => weights.set(word, Math.max(weight, weights.get(word) ?? 0));
+  for (const word of wordsOf(question.text)) {
+    add(word, 1);
+    if (widened) for (const other of synonymsOf(word)) add(other, synonymWeight);
+  }
+  if (widened) for (const word of wordsOf(question.before)) add(word, beforeWeight);
+  return weights;
+}
+
+/** The headings say best what a passage is about: they count three times, the page's title once. */
+function searchableWords(passage: Passage): string[] {
+  const heading = wordsOf(passage.heading);
+  return [...wordsOf(passage.title), ...heading, ...heading, ...heading, ...wordsOf(passage.text)];
+}
+
+/** What the vector is made of: prose without code, as the model knows sentences and not `curl`. */
+function searchableText(passage: Passage): string {
+  const prose = plainText(passage.text.replaceAll(/^(`{3,}|~{3,})[\s\S]*?^\1/gm, " "));
+  return `${passage.title}. ${passage.heading}. ${prose.replaceAll(/\s+/g, " ")}`.slice(0, 700);
+}
+
+/** All vectors have length 1, so this is the cosine. */
+function dotProducts(vectors: Float32Array, query: Float32Array): Float32Array {
+  const products = new Float32Array(vectors.length / dimensions);
+  for (let at = 0; at < products.length; at++) {
+    let sum = 0;
+    for (let i = 0, from = at * dimensions; i < dimensions; i++) sum += (vectors[from + i] ?? 0) * (query[i] ?? 0);
+    products[at] = sum;
+  }
+  return products;
 }

@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
 import { buildKeywordIndex } from "./keyword-index.ts";
+import { expect, test } from "vitest";
 
 const index = buildKeywordIndex([
   ["key", "revok", "key"],
