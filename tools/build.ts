@@ -1,7 +1,7 @@
-import { generated } from "./generated.ts";
 /** `npm run build`: services run from source, so a build is the type declarations and the generated files. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { generated } from "./generated.ts";
 
 const commands: [string, string[]][] = [
   ["node_modules/.bin/tsc", ["-b"]],

@@ -1,3 +1,7 @@
+/** Refuses imports that the drawing in ARCHITECTURE.md does not allow, or that are not declared where they must be. */
+import { readFileSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { basename, dirname, join, normalize, resolve } from "node:path";
 import {
   isTest,
   listFiles,
@@ -9,10 +13,6 @@ import {
 } from "./boundaries/read-workspaces.ts";
 import { type Place, places } from "./boundaries/rows.ts";
 import { type ModuleUse, scanSource } from "./boundaries/scan-source.ts";
-/** Refuses imports that the drawing in ARCHITECTURE.md does not allow, or that are not declared where they must be. */
-import { readFileSync } from "node:fs";
-import { builtinModules } from "node:module";
-import { basename, dirname, join, normalize, resolve } from "node:path";
 
 /** The list, and its test beside it. */
 const publishedValues = "packages/core/src/published-values";

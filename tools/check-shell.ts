@@ -1,7 +1,7 @@
-import { listFiles } from "./boundaries/read-workspaces.ts";
 /** Asks the shell that a script names in its first line whether it can read it. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { listFiles } from "./boundaries/read-workspaces.ts";
 
 const shebang = /^#!\s*(?:\/usr\/bin\/env\s+|\/bin\/)(bash|sh)\b/;
 // Named one by one besides *.sh, so that no file is opened to find out what it is.

@@ -1,4 +1,3 @@
-import { generated } from "./generated.ts";
 /**
  * `npm run check`: every check, one line each, all faults shown.
  * `--only name,name` runs some of them.
@@ -6,6 +5,7 @@ import { generated } from "./generated.ts";
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { generated } from "./generated.ts";
 
 interface Outcome {
   readonly code: number;

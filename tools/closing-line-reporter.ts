@@ -13,6 +13,8 @@ export default class ClosingLineReporter implements Reporter {
       }
       // A file that could not be loaded, or holds no test, has failed as a whole.
       if (own === 0 || module.errors().length > 0) count.failed++;
+      // A hook that fails takes its tests with it: they are reported as skipped, the suite as failed.
+      for (const suite of module.children.allSuites()) if (suite.errors().length > 0) count.failed++;
     }
     const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
     // After the default reporter's own summary.

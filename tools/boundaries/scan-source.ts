@@ -166,7 +166,7 @@ function moduleOfClause(tokens: readonly Token[], index: number): ModuleUse | un
 
 /** `import type …`, or braces in which every name is marked `type`. */
 function isTypeOnly(clause: readonly Token[]): boolean {
-  if (clause[0]?.text === "type" && clause[1]?.text !== ",") return true;
+  if (clause[0]?.text === "type" && clause.length > 1 && clause[1]?.text !== ",") return true;
   if (clause[0]?.text !== "{") return false;
   const names = clause
     .slice(1, -1)

@@ -1,6 +1,6 @@
-import { isPublishedValue } from "@nexus/core";
 /** The kinds of values a configuration can hold. Each field carries the sentence that the configuration table shows. */
 import { readFileSync } from "node:fs";
+import { isPublishedValue } from "@nexus/core";
 
 /** Turns the text of an environment variable into a value, or throws an `Error` whose message completes "NAME …". */
 type Parse<T> = (text: string) => T;

@@ -1,9 +1,9 @@
-import { flag, integer, oneOf, optional, port, secret, text, url } from "./fields.ts";
-import { ConfigError, loadConfig } from "./load-config.ts";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { flag, integer, oneOf, optional, port, secret, text, url } from "./fields.ts";
+import { ConfigError, loadConfig } from "./load-config.ts";
 
 const schema = {
   PORT: port({ doc: "Where it listens.", default: 4000 }),
@@ -85,7 +85,9 @@ describe("loadConfig", () => {
 
   it("leaves out rules that need a faulty field without a default", () => {
     const rules = (config: { NAME: string }): string[] => [`NAME ${config.NAME} is not free`];
-    expect(() => loadConfig(schema, { SIGNING_SECRET: good.SIGNING_SECRET }, rules)).toThrow(/^(?![^]*not free)[^]*NAME is required/);
+    expect(() => loadConfig(schema, { SIGNING_SECRET: good.SIGNING_SECRET }, rules)).toThrow(
+      /^(?![^]*not free)[^]*NAME is required/,
+    );
     expect(() => loadConfig(schema, good, rules)).toThrow("NAME nexus is not free");
   });
 });

@@ -43,7 +43,7 @@ export function loadConfig<S extends ConfigSchema>(
   return Object.freeze(values) as Config<S>;
 }
 
-const unreadable = Symbol("a faulty field without a default");
+const unreadable = new Error("a faulty field without a default");
 
 function faultsAmong<S extends ConfigSchema>(
   schema: S,

@@ -1,6 +1,6 @@
+import { describe, expect, it } from "vitest";
 import { generateApiKey, parseApiKey } from "./api-key.ts";
 import { crc32Base62, randomBase62 } from "./base62.ts";
-import { describe, expect, it } from "vitest";
 
 describe("the key format", () => {
   it("is readable offline for every kind and environment", () => {

@@ -1,5 +1,5 @@
-import { newId, newUuid, toId, uuidOf } from "./id.ts";
 import { describe, expect, it } from "vitest";
+import { newId, newUuid, toId, uuidOf } from "./id.ts";
 
 describe("ids", () => {
   it("are UUID version 7 carrying the time they were made", () => {

@@ -1,5 +1,5 @@
-import { costOf, dollarsFromNanos, nanosFromDollars } from "./money.ts";
 import { describe, expect, it } from "vitest";
+import { costOf, dollarsFromNanos, nanosFromDollars } from "./money.ts";
 
 describe("money", () => {
   it("is exact for amounts that floats cannot hold", () => {

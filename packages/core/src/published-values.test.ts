@@ -1,5 +1,5 @@
-import { isPublishedValue } from "./published-values.ts";
 import { expect, it } from "vitest";
+import { isPublishedValue } from "./published-values.ts";
 
 it("a value from a public example is known whatever its case and surroundings", () => {
   for (const value of ["your-client-id", "YOUR-CLIENT-SECRET", " changeme\n", "Password"])

@@ -1,5 +1,5 @@
-import { allowsScope, scopePattern } from "./scope.ts";
 import { expect, it } from "vitest";
+import { allowsScope, scopePattern } from "./scope.ts";
 
 it("a scope allows itself, its area's wildcard allows the area, a lone star everything", () => {
   expect(allowsScope(["ai:chat"], "ai:chat")).toBe(true);
