@@ -1,15 +1,5 @@
 /** Where PostgreSQL is and who we are there, as read from the environment. */
-import {
-  type Config,
-  type ConfigSchema,
-  type Field,
-  integer,
-  oneOf,
-  optional,
-  port,
-  secret,
-  text,
-} from "@nexus/config";
+import { type Config, type ConfigSchema, type Field, integer, oneOf, optional, port, secret, text } from "@nexus/config";
 import { assert, isPublishedValue } from "@nexus/core";
 
 export interface Connection {
@@ -38,9 +28,7 @@ export const databaseFields = {
   DB_HOST: optional(text({ doc: "Host name of PostgreSQL.", maxLength: 255 })),
   DB_PORT: port({ doc: "Port of PostgreSQL.", default: 5432 }),
   DB_NAME: text({ doc: "Name of the database.", default: "nexus_db", maxLength: 63 }),
-  DB_USER: optional(
-    text({ doc: "The role to log in as; each service has its own.", maxLength: 63 }),
-  ),
+  DB_USER: optional(text({ doc: "The role to log in as; each service has its own.", maxLength: 63 })),
   DB_PASSWORD: optional(secret({ doc: "Password of that role.", minLength: 8 })),
   DB_SSLMODE: oneOf({
     doc: "How the connection is encrypted; `verify-full` also proves the server.",
@@ -62,12 +50,10 @@ export function databaseRules(config: DatabaseConfig): string[] {
   if (config.DATABASE_URL !== undefined) {
     return config.DB_HOST === undefined ? [] : ["DATABASE_URL and DB_HOST are both set; keep one"];
   }
-  if (config.DB_HOST === undefined)
-    return ["DATABASE_URL or DB_HOST is required: where PostgreSQL is"];
+  if (config.DB_HOST === undefined) return ["DATABASE_URL or DB_HOST is required: where PostgreSQL is"];
   const faults: string[] = [];
   if (config.DB_USER === undefined) faults.push("DB_USER is required with DB_HOST");
-  if (config.DB_PASSWORD === undefined)
-    faults.push("DB_PASSWORD is required with DB_HOST (or DB_PASSWORD_FILE)");
+  if (config.DB_PASSWORD === undefined) faults.push("DB_PASSWORD is required with DB_HOST (or DB_PASSWORD_FILE)");
   return faults;
 }
 
@@ -75,10 +61,7 @@ export function databaseRules(config: DatabaseConfig): string[] {
 export function connectionFrom(config: DatabaseConfig): Connection {
   if (config.DATABASE_URL !== undefined) return config.DATABASE_URL;
   const { DB_HOST: host, DB_USER: user, DB_PASSWORD: password } = config;
-  assert(
-    host !== undefined && user !== undefined && password !== undefined,
-    "databaseRules was not asked",
-  );
+  assert(host !== undefined && user !== undefined && password !== undefined, "databaseRules was not asked");
   return {
     host,
     port: config.DB_PORT,
@@ -99,11 +82,9 @@ function connectionFromUrl(value: string): Connection {
   if (url.hostname === "" || url.username === "" || password === "" || database === "") {
     throw new Error("must name a user, a password, a host and a database");
   }
-  if (isPublishedValue(password))
-    throw new Error("holds a password printed in a public document; make a new one");
+  if (isPublishedValue(password)) throw new Error("holds a password printed in a public document; make a new one");
   const unknown = [...url.searchParams.keys()].filter((name) => name !== "sslmode");
-  if (unknown.length > 0)
-    throw new Error(`has the parameter ${unknown.join(", ")}; only sslmode is known`);
+  if (unknown.length > 0) throw new Error(`has the parameter ${unknown.join(", ")}; only sslmode is known`);
   const mode = url.searchParams.get("sslmode") ?? "disable";
   const known = sslModes.find((candidate) => candidate === mode);
   if (known === undefined) throw new Error(`has an sslmode that is none of ${sslModes.join(", ")}`);

@@ -1,9 +1,9 @@
+import { Problem } from "@nexus/core";
 /**
  * Page cursors: opaque, signed, over (created_at, id). Signed so that a cursor can only be one that we gave out, and its
  * form can change without anybody having come to rely on it. A cursor grants nothing: every page is authorized anew.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { Problem } from "@nexus/core";
 
 export interface CursorPosition {
   createdAt: Date;
@@ -24,8 +24,7 @@ export function encodeCursor(createdAt: Date, id: string, secret: string | Buffe
 export function decodeCursor(text: string, secret: string | Buffer): CursorPosition {
   const bytes = Buffer.from(text.length > 200 ? "" : text, "base64url");
   const body = bytes.subarray(macBytes);
-  if (bytes.length <= macBytes || !timingSafeEqual(bytes.subarray(0, macBytes), mac(body, secret)))
-    throw badCursor();
+  if (bytes.length <= macBytes || !timingSafeEqual(bytes.subarray(0, macBytes), mac(body, secret))) throw badCursor();
   const [time, id] = body.toString().split(".");
   if (time === undefined || id === undefined || !uuidPattern.test(id)) throw badCursor();
   return { createdAt: new Date(Number(time)), id };
@@ -33,11 +32,7 @@ export function decodeCursor(text: string, secret: string | Buffer): CursorPosit
 
 function mac(body: Buffer, secret: string | Buffer): Buffer {
   // The label keeps these MACs apart from any other use of the same secret.
-  return createHmac("sha256", secret)
-    .update("nexus.cursor.v1\0")
-    .update(body)
-    .digest()
-    .subarray(0, macBytes);
+  return createHmac("sha256", secret).update("nexus.cursor.v1\0").update(body).digest().subarray(0, macBytes);
 }
 
 function badCursor(): Problem {

@@ -39,11 +39,7 @@ const messages: ReadonlySet<string> = new Set([
  * try again, and a service answers 503. False for everything that trying again would not mend.
  */
 export function isUnavailable(error: unknown): boolean {
-  for (
-    let fault = error, depth = 0;
-    fault instanceof Error && depth < 5;
-    fault = fault.cause, depth++
-  ) {
+  for (let fault = error, depth = 0; fault instanceof Error && depth < 5; fault = fault.cause, depth++) {
     const code = (fault as { code?: unknown }).code;
     if (typeof code === "string" && (networkCodes.has(code) || stateCodes.test(code))) return true;
     if (messages.has(fault.message)) return true;

@@ -1,6 +1,6 @@
-import type { PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
-import type { Pool, PoolClient } from "pg";
 import { isReadTimeout } from "./errors.ts";
+import type { PostgresPool, PostgresPoolClient } from "kysely";
+import type { Pool, PoolClient } from "pg";
 
 /**
  * pg's read timeout refuses the query but leaves its connection in the pool, still waiting for the old answer: with a
@@ -33,11 +33,8 @@ function guardClient(client: PoolClient): PostgresPoolClient {
     }
   };
   return {
-    // Kysely's overload for cursors is not reachable: the dialect is given no cursor class.
-    query: query as <R>(
-      sql: unknown,
-      parameters?: readonly unknown[],
-    ) => Promise<PostgresQueryResult<R>> & never,
+    // Kysely's second overload, for cursors, is never called: the dialect is given no cursor class.
+    query: query as PostgresPoolClient["query"],
     release: (destroy) => client.release(destroy === true || timedOut !== undefined),
   };
 }

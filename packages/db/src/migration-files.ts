@@ -12,9 +12,7 @@ export interface MigrationFile {
 }
 
 /** The migrations of this checkout. */
-export const migrationsDirectory: string = fileURLToPath(
-  new URL("../../../migrations/", import.meta.url),
-);
+export const migrationsDirectory: string = fileURLToPath(new URL("../../../migrations/", import.meta.url));
 
 const namePattern = /^\d{8}T\d{4}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql$/;
 
@@ -22,8 +20,7 @@ const namePattern = /^\d{8}T\d{4}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql$/;
 export async function migrationNames(directory: string): Promise<string[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith(".sql")).toSorted();
   const misnamed = names.find((name) => !namePattern.test(name));
-  if (misnamed !== undefined)
-    throw new Error(`${join(directory, misnamed)} is not named YYYYMMDDTHHMM_name.sql`);
+  if (misnamed !== undefined) throw new Error(`${join(directory, misnamed)} is not named YYYYMMDDTHHMM_name.sql`);
   if (names.length === 0) throw new Error(`${directory} holds no migration`);
   return names;
 }

@@ -1,9 +1,9 @@
-import { Kysely, PostgresDialect } from "kysely";
-import pg from "pg";
 import type { Connection } from "./connection.ts";
 import { guardedPool } from "./guarded-pool.ts";
 import { pendingMigrations } from "./pending-migrations.ts";
 import type { Db, Tables } from "./tables.ts";
+import { Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
 
 export interface Database {
   readonly db: Db;
@@ -69,9 +69,7 @@ export function clientOptions(connection: Connection, applicationName: string): 
 
 /** int8 as bigint: money and counters pass 2^53. Set here and not in pg's global table, which belongs to everybody. */
 const getTypeParser = ((oid: number, format?: "text" | "binary") =>
-  oid === int8 && format !== "binary"
-    ? BigInt
-    : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+  oid === int8 && format !== "binary" ? BigInt : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
 
 function deadlines(statementTimeoutMs: number): pg.ClientConfig {
   if (statementTimeoutMs === 0) return {};

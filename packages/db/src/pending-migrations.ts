@@ -7,10 +7,7 @@ const undefinedTable = "42P01";
  * The migrations in `directory` that the database has not had. A database ahead of this code is fine: migrations expand
  * before they contract, so the code of one release runs on the schema of the next.
  */
-export async function pendingMigrations(
-  db: Db,
-  directory: string = migrationsDirectory,
-): Promise<string[]> {
+export async function pendingMigrations(db: Db, directory: string = migrationsDirectory): Promise<string[]> {
   const names = await migrationNames(directory);
   const applied = await appliedNames(db);
   return names.filter((name) => !applied.has(name));

@@ -1,0 +1,39 @@
+/** What can be learned about a process that is not our child. */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+
+/** True while the process runs. A zombie does not: in a container nobody may ever collect it. */
+export async function isRunning(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it is there and somebody else's.
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+  }
+  return (await statFields(pid))?.[0] !== "Z";
+}
+
+/**
+ * A text that differs between two processes that had the same pid one after the other; empty where the system does not
+ * tell (no /proc).
+ */
+export async function startedAt(pid: number): Promise<string> {
+  return (await statFields(pid))?.[19] ?? "";
+}
+
+/** The command line of a process; empty when it cannot be known. */
+export async function commandLine(pid: number): Promise<string> {
+  try {
+    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).replaceAll("\0", " ");
+  } catch {
+    const printed = await promisify(execFile)("ps", ["-o", "command=", "-p", String(pid)]).catch(() => ({ stdout: "" }));
+    return printed.stdout;
+  }
+}
+
+/** proc_pid_stat(5) from the third field on: the second may hold spaces and parentheses. */
+async function statFields(pid: number): Promise<string[] | undefined> {
+  const line = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  return line?.slice(line.lastIndexOf(")") + 2).split(" ");
+}
