@@ -1,5 +1,5 @@
 import { type LocalEmbeddingModel } from "../local-model.ts";
-import { dimensions } from "./load-embedder.ts";
+import { dimensions } from "./dimensions.ts";
 import { type ModelThread } from "./model-thread.ts";
 import { Problem } from "@nexus/core";
 

@@ -1,5 +1,6 @@
+import { dimensions } from "./dimensions.ts";
 import { buildKeywordIndex, type KeywordIndex } from "./keyword-index.ts";
-import { dimensions, type Embedder } from "./load-embedder.ts";
+import { type Embedder } from "./load-embedder.ts";
 import { addressOf, type Passage } from "./passage.ts";
 import { plainText } from "./split-page.ts";
 import { synonymsOf } from "./synonyms.ts";

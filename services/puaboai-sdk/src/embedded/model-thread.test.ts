@@ -1,0 +1,163 @@
+import { embeddingModel } from "./embedding-model.ts";
+import { ModelThread, type ModelThreadOptions, startModelThread } from "./model-thread.ts";
+import { type Worker } from "node:worker_threads";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+const never = new AbortController().signal;
+const opened: ModelThread[] = [];
+let workers: Worker[] = [];
+
+beforeEach(() => {
+  workers = [];
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((thread) => thread.close()));
+});
+
+function open(options: Partial<ModelThreadOptions> = {}): ModelThread {
+  const thread = new ModelThread({
+    rootDirectory: "/nonexistent",
+    startThread: (settings) => {
+      const worker = startModelThread(settings);
+      workers.push(worker);
+      return worker;
+    },
+    ...options,
+  });
+  opened.push(thread);
+  return thread;
+}
+
+const cosine = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, at) => sum + value * b[at]!, 0);
+
+test("embeddings have length 1, are the same for the same text and near for what means the same", async () => {
+  const model = embeddingModel(open());
+  const { vectors, inputTokens } = await model.embed(
+    [
+      "How do I cancel my subscription?",
+      "I want to stop paying for the plan.",
+      "The cat sat on the mat.",
+      "How do I cancel my subscription?",
+    ],
+    never,
+  );
+  const [question, same, other, again] = vectors as [Float32Array, Float32Array, Float32Array, Float32Array];
+  for (const vector of vectors) {
+    expect(vector).toHaveLength(512);
+    expect(cosine(vector, vector)).toBeCloseTo(1, 5);
+  }
+  expect(again).toStrictEqual(question);
+  expect(cosine(question, same)).toBeGreaterThan(cosine(question, other) + 0.1);
+  expect(inputTokens).toBeGreaterThan(20);
+  const alone = await model.embed(["The cat sat on the mat."], never);
+  expect(alone.vectors[0]).toStrictEqual(other);
+});
+
+test("the model is loaded in its thread only, and with the first call only", async () => {
+  const listeners = process.listenerCount("uncaughtException") + process.listenerCount("unhandledRejection");
+  const thread = open();
+  expect(workers).toHaveLength(0);
+  await thread.embed(["x"], never);
+  expect(workers).toHaveLength(1);
+  // The package installs such handlers where it is loaded.
+  expect(process.listenerCount("uncaughtException") + process.listenerCount("unhandledRejection")).toBe(listeners);
+});
+
+test.each([
+  ["no input", []],
+  ["an empty input", ["a", ""]],
+  ["an input of a megabyte", ["x".repeat(1_000_000)]],
+  ["too many inputs", Array.from({ length: 2_049 }, () => "a")],
+  ["too much in all", Array.from({ length: 40 }, () => "a ".repeat(3_999))],
+])("%s is refused before any work", async (_, inputs) => {
+  await expect(embeddingModel(open()).embed(inputs, never)).rejects.toMatchObject({ name: "Problem", code: "invalid_request" });
+  expect(workers).toHaveLength(0);
+});
+
+test("hostile text is embedded like any other", async () => {
+  const inputs = ["\u0000", "\ud800", "😀😀", "   ", "\u202e", "﷽", "a".repeat(8_000), "__proto__", "日本語"];
+  const { vectors } = await embeddingModel(open()).embed(inputs, never);
+  for (const vector of vectors) expect(cosine(vector, vector)).toBeCloseTo(1, 4);
+});
+
+test("the event loop stays free while the model loads and computes", async () => {
+  const model = embeddingModel(open());
+  let longest = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 5);
+  await model.embed(
+    Array.from({ length: 100 }, (_, at) => `Sentence number ${at} about a key and its budget.`),
+    never,
+  );
+  clearInterval(timer);
+  // The work itself takes about a second.
+  expect(longest).toBeLessThan(300);
+});
+
+test("what runs when the thread dies fails as unavailable, what waits is served by the next thread", async () => {
+  const thread = open();
+  await thread.embed(["warm"], never);
+  const running = thread.embed(
+    Array.from({ length: 200 }, () => "a long sentence about nothing in particular"),
+    never,
+  );
+  const waiting = thread.embed(["after"], never);
+  const failure = expect(running).rejects.toMatchObject({ code: "unavailable" });
+  await workers[0]!.terminate();
+  await failure;
+  expect((await waiting).tokens).toHaveLength(1);
+  expect(workers).toHaveLength(2);
+});
+
+test("a thread that hangs costs its request the deadline, and the next call works", async () => {
+  const thread = open({ deadlineMs: 400 });
+  const slow = thread.embed(
+    Array.from({ length: 2_000 }, () => "a sentence of some length for the model to read"),
+    never,
+  );
+  await expect(slow).rejects.toMatchObject({ code: "unavailable" });
+  const patient = open();
+  expect((await patient.embed(["x"], never)).tokens).toHaveLength(1);
+});
+
+test("a full queue is refused at once and told when to come back", async () => {
+  const thread = open({ queueLimit: 2 });
+  const accepted = [1, 2, 3].map(() => thread.embed(["x"], never));
+  await expect(thread.embed(["x"], never)).rejects.toMatchObject({ code: "unavailable", headers: { "retry-after": "1" } });
+  await expect(Promise.all(accepted)).resolves.toHaveLength(3);
+});
+
+test("an aborted request leaves the queue and fails with the signal's reason", async () => {
+  const thread = open({ queueLimit: 1 });
+  const running = thread.embed(["x"], never);
+  const controller = new AbortController();
+  const reason = new Error("gone");
+  const waiting = thread.embed(["y"], controller.signal);
+  controller.abort(reason);
+  await expect(waiting).rejects.toBe(reason);
+  await expect(thread.embed(["z"], controller.signal)).rejects.toBe(reason);
+  // Its place is free again.
+  await expect(thread.embed(["w"], never)).resolves.toMatchObject({ tokens: [expect.any(Number)] });
+  await running;
+});
+
+test("closing ends the thread, answers what runs and waits, and refuses what comes later", async () => {
+  const thread = open();
+  const outcomes = Promise.allSettled([thread.embed(["a"], never), thread.embed(["b"], never)]);
+  await thread.close();
+  for (const outcome of await outcomes) expect(outcome).toMatchObject({ status: "rejected", reason: { code: "unavailable" } });
+  await expect(thread.embed(["c"], never)).rejects.toMatchObject({ code: "unavailable" });
+  expect(workers.map((worker) => worker.threadId)).toStrictEqual([-1]);
+  await thread.close();
+});
+
+test("the thread ends by itself after the idle time and comes back with the next call", async () => {
+  const thread = open({ idleMs: 20 });
+  await thread.embed(["x"], never);
+  await expect.poll(() => workers[0]!.threadId, { timeout: 10_000 }).toBe(-1);
+  await thread.embed(["x"], never);
+  expect(workers).toHaveLength(2);
+});
