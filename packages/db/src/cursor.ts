@@ -1,9 +1,9 @@
-import { Problem } from "@nexus/core";
 /**
  * Page cursors: opaque, signed, over (created_at, id). Signed so that a cursor can only be one that we gave out, and its
  * form can change without anybody having come to rely on it. A cursor grants nothing: every page is authorized anew.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { Problem } from "@nexus/core";
 
 export interface CursorPosition {
   createdAt: Date;

@@ -1,6 +1,6 @@
-import { isReadTimeout } from "./errors.ts";
 import type { PostgresPool, PostgresPoolClient } from "kysely";
 import type { Pool, PoolClient } from "pg";
+import { isReadTimeout } from "./errors.ts";
 
 /**
  * pg's read timeout refuses the query but leaves its connection in the pool, still waiting for the old answer: with a

@@ -10,3 +10,15 @@ export {
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from "./embedded/start-embedded-postgres.ts";
+export { ensureRoles, type ServiceRole, serviceRoles } from "./ensure-roles.ts";
+export {
+  migrate,
+  type MigrateOptions,
+  type MigrationResult,
+  type MigrationStatus,
+  migrationStatus,
+  type MigrationStep,
+} from "./migrate.ts";
+export { MigrationError } from "./migration-error.ts";
+export { executeStatements } from "./with-client.ts";
+export { findFreePort } from "./embedded/postmaster.ts";

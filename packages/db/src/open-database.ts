@@ -1,9 +1,9 @@
+import { Kysely, PostgresDialect } from "kysely";
+import { type ClientConfig, Pool, types } from "pg";
 import type { Connection } from "./connection.ts";
 import { guardedPool } from "./guarded-pool.ts";
 import { pendingMigrations } from "./pending-migrations.ts";
 import type { Db, Tables } from "./tables.ts";
-import { Kysely, PostgresDialect } from "kysely";
-import pg from "pg";
 
 export interface Database {
   readonly db: Db;
@@ -32,7 +32,7 @@ const int8 = 20;
 
 /** Opens a pool. Nothing is connected yet: a database that is away shows at the first query, as `isUnavailable`. */
 export function openDatabase(connection: Connection, options: DatabaseOptions): Database {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     ...clientOptions(connection, options.applicationName),
     ...deadlines(options.statementTimeoutMs ?? 5000),
     max: options.poolSize ?? 10,
@@ -52,7 +52,7 @@ export function openDatabase(connection: Connection, options: DatabaseOptions): 
 }
 
 /** Settings of one pg client; shared with the tools that need a connection outside a pool. */
-export function clientOptions(connection: Connection, applicationName: string): pg.ClientConfig {
+export function clientOptions(connection: Connection, applicationName: string): ClientConfig {
   return {
     host: connection.host,
     port: connection.port,
@@ -69,9 +69,9 @@ export function clientOptions(connection: Connection, applicationName: string): 
 
 /** int8 as bigint: money and counters pass 2^53. Set here and not in pg's global table, which belongs to everybody. */
 const getTypeParser = ((oid: number, format?: "text" | "binary") =>
-  oid === int8 && format !== "binary" ? BigInt : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+  oid === int8 && format !== "binary" ? BigInt : types.getTypeParser(oid, format)) as typeof types.getTypeParser;
 
-function deadlines(statementTimeoutMs: number): pg.ClientConfig {
+function deadlines(statementTimeoutMs: number): ClientConfig {
   if (statementTimeoutMs === 0) return {};
   return {
     statement_timeout: statementTimeoutMs,
@@ -80,7 +80,7 @@ function deadlines(statementTimeoutMs: number): pg.ClientConfig {
   };
 }
 
-async function ping(pool: pg.Pool, signal?: AbortSignal): Promise<void> {
+async function ping(pool: Pool, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   const client = await untilAborted(pool.connect(), signal, (late) => late.release());
   let healthy = false;

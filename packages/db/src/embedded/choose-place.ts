@@ -1,7 +1,7 @@
-import { canEnter, chooseRunAs, exists, type UnixUser } from "./run-as.ts";
-import { sharedPlace } from "./shared-place.ts";
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { canEnter, chooseRunAs, exists, type UnixUser } from "./run-as.ts";
+import { sharedPlace } from "./shared-place.ts";
 
 export interface DataPlace {
   /** Holds `cluster/`, `password` and `postgres.log`. */

@@ -1,6 +1,6 @@
-import { isRunning, startedAt } from "./processes.ts";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isRunning, startedAt } from "./processes.ts";
 
 interface Claim {
   pid: number;

@@ -1,9 +1,9 @@
-import { executable } from "./find-binaries.ts";
-import { exists, type UnixUser } from "./run-as.ts";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { executable } from "./find-binaries.ts";
+import { exists, type UnixUser } from "./run-as.ts";
 
 export interface ClusterOptions {
   /** Holds the programs. */

@@ -1,16 +1,16 @@
-import type { Connection } from "../connection.ts";
-import { isUnavailable } from "../errors.ts";
-import { clientOptions } from "../open-database.ts";
-import { identityOf, programEnvironment } from "./create-cluster.ts";
-import { executable } from "./find-binaries.ts";
-import type { UnixUser } from "./run-as.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { readFile, stat, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
+import { Client } from "pg";
+import type { Connection } from "../connection.ts";
+import { isUnavailable } from "../errors.ts";
+import { clientOptions } from "../open-database.ts";
+import { identityOf, programEnvironment } from "./create-cluster.ts";
+import { executable } from "./find-binaries.ts";
+import type { UnixUser } from "./run-as.ts";
 
 export interface PostmasterOptions {
   binDirectory: string;
@@ -86,7 +86,7 @@ function postgresArguments(options: PostmasterOptions): string[] {
 }
 
 async function answers(connection: Connection): Promise<boolean> {
-  const client = new pg.Client({ ...clientOptions(connection, "nexus-embedded"), connectionTimeoutMillis: 5000 });
+  const client = new Client({ ...clientOptions(connection, "nexus-embedded"), connectionTimeoutMillis: 5000 });
   client.on("error", () => {});
   try {
     await client.connect();

@@ -1,9 +1,9 @@
-import { executable, type PostgresBinaries } from "./find-binaries.ts";
-import { canEnter, canRun, exists, type UnixUser } from "./run-as.ts";
-import { sharedPlace } from "./shared-place.ts";
 import { constants } from "node:fs";
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { executable, type PostgresBinaries } from "./find-binaries.ts";
+import { canEnter, canRun, exists, type UnixUser } from "./run-as.ts";
+import { sharedPlace } from "./shared-place.ts";
 
 /**
  * Makes the binaries usable by whoever is to run them: library links in place, every file within reach. Copies them

@@ -1,8 +1,8 @@
-import { canEnter, type UnixUser } from "./run-as.ts";
 import { createHash } from "node:crypto";
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { canEnter, type UnixUser } from "./run-as.ts";
 
 /** Where root may put what another user has to reach, best first: the last two need not outlive a restart of the machine. */
 const bases = (): string[] => ["/var/lib/nexus-cos", "/var/tmp/nexus-cos", join(tmpdir(), "nexus-cos")];

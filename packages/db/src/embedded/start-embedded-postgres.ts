@@ -1,5 +1,8 @@
+/** A real PostgreSQL of our own, for a machine that has none: started, watched and stopped by this process. */
+import { resolve, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Connection } from "../connection.ts";
-import { clientOptions } from "../open-database.ts";
+import { withClient } from "../with-client.ts";
 import { choosePlace } from "./choose-place.ts";
 import { claimDirectory } from "./claim-directory.ts";
 import { createCluster } from "./create-cluster.ts";
@@ -7,10 +10,6 @@ import { findBinaries, majorOf } from "./find-binaries.ts";
 import { findFreePort, type Postmaster, type PostmasterOptions, startPostmaster, stopPostmaster } from "./postmaster.ts";
 import { prepareBinaries } from "./prepare-binaries.ts";
 import { stopOrphan } from "./stop-orphan.ts";
-/** A real PostgreSQL of our own, for a machine that has none: started, watched and stopped by this process. */
-import { resolve, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
 
 export interface EmbeddedPostgresOptions {
   /** Kept over restarts. Root may end up elsewhere (see `EmbeddedPostgres.dataDirectory`). */
@@ -97,14 +96,10 @@ async function startOnPort(wanted: { port?: number }, options: PostmasterOptions
 }
 
 async function ensureDatabase(connection: Connection): Promise<void> {
-  const client = new pg.Client(clientOptions(connection, "nexus-embedded"));
-  await client.connect();
-  try {
+  await withClient(connection, "nexus-embedded", async (client) => {
     const found = await client.query("SELECT 1 FROM pg_database WHERE datname = $1", [database]);
     if (found.rowCount === 0) await client.query(`CREATE DATABASE ${database}`);
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 interface Supervision {
@@ -117,15 +112,16 @@ interface Supervision {
 function supervise(running: Running, dataDirectory: string, tools: Supervision): EmbeddedPostgres {
   let postmaster = running.postmaster;
   let stopping: Promise<void> | undefined;
+  const isStopping = (): boolean => stopping !== undefined;
   const watching = watch();
 
   async function watch(): Promise<void> {
     for (;;) {
       await postmaster.ended;
-      if (stopping) return;
+      if (isStopping()) return;
       tools.log("PostgreSQL ended unexpectedly; starting it again");
       // Its children may need a moment to notice; until then PostgreSQL refuses to start on the same folder.
-      for (let waitMs = 100; !stopping; waitMs = Math.min(waitMs * 2, 5000)) {
+      for (let waitMs = 100; !isStopping(); waitMs = Math.min(waitMs * 2, 5000)) {
         try {
           postmaster = await startPostmaster(running.options);
           break;

@@ -1,7 +1,7 @@
-import { commandLine, isRunning } from "./processes.ts";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { commandLine, isRunning } from "./processes.ts";
 
 /**
  * Stops the postmaster that a killed Node left behind in `cluster`. It runs in a process group of its own, so it outlives
