@@ -1,0 +1,5 @@
+export { captureLogs } from "./capture-logs.ts";
+export { createTestDatabase, type TestDatabase } from "./create-test-database.ts";
+export { type FakeClock, fakeClock } from "./fake-clock.ts";
+export { findFreePort as freePort } from "@nexus/db";
+export { waitFor } from "./wait-for.ts";
