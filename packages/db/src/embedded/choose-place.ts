@@ -1,5 +1,6 @@
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ownUid } from "./processes.ts";
 import { canEnter, chooseRunAs, exists, type UnixUser } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
 
@@ -15,7 +16,7 @@ export interface DataPlace {
  * a place keyed by its path. Never an empty database beside an existing one.
  * @param wanted absolute path
  */
-export async function choosePlace(wanted: string, uid: number | undefined = process.getuid?.()): Promise<DataPlace> {
+export async function choosePlace(wanted: string, uid: number | undefined = ownUid): Promise<DataPlace> {
   const owner = await ownerOf(join(wanted, "cluster"));
   if (owner) return { directory: wanted, runAs: await existingOwner(wanted, owner, uid) };
   const runAs = await chooseRunAs(uid);

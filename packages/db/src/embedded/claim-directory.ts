@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isRunning, startedAt } from "./processes.ts";
+import { isRunning, ownPid, startedAt } from "./processes.ts";
 
 interface Claim {
   pid: number;
@@ -15,7 +15,7 @@ interface Claim {
  */
 export async function claimDirectory(directory: string): Promise<() => Promise<void>> {
   const path = join(directory, "owner.json");
-  const mine: Claim = { pid: process.pid, started: await startedAt(process.pid) };
+  const mine: Claim = { pid: ownPid, started: await startedAt(ownPid) };
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
       await writeFile(path, JSON.stringify(mine), { flag: "wx", mode: 0o600 });

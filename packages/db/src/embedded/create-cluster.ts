@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chown, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { executable } from "./find-binaries.ts";
+import { ownPid } from "./processes.ts";
 import { exists, type UnixUser } from "./run-as.ts";
 
 export interface ClusterOptions {
@@ -34,8 +35,8 @@ export async function createCluster(options: ClusterOptions): Promise<{ cluster:
   const password = randomBytes(24).toString("base64url");
   await rm(passwordFile, { force: true });
   await writeFile(passwordFile, password, { mode: 0o600 });
-  const unfinished = await mkdtempFor(options);
-  await initialize(options, unfinished, password);
+  const unfinished = await workFolder(options, password);
+  await initialize(options, unfinished);
   await rename(join(unfinished, "data"), cluster);
   await rm(unfinished, { recursive: true, force: true });
   return { cluster, password, created: true };
@@ -61,19 +62,23 @@ async function readPassword(path: string): Promise<string> {
   }
 }
 
-/** A folder that the run-as user alone can enter: it holds the password for as long as initdb runs. */
-async function mkdtempFor(options: ClusterOptions): Promise<string> {
-  const path = join(options.directory, `cluster.new-${process.pid}-${randomBytes(4).toString("hex")}`);
+/**
+ * A folder that the run-as user alone can enter, with the password in it for as long as initdb runs. The file is written
+ * while the folder is still ours: later, a link could stand in its place.
+ */
+async function workFolder(options: ClusterOptions, password: string): Promise<string> {
+  const path = join(options.directory, `cluster.new-${ownPid}-${randomBytes(4).toString("hex")}`);
   await mkdir(path, { mode: 0o700 });
-  if (options.runAs) await chown(path, options.runAs.uid, options.runAs.gid);
+  await writeFile(join(path, "password"), password, { mode: 0o600 });
+  if (options.runAs) {
+    await chown(join(path, "password"), options.runAs.uid, options.runAs.gid);
+    await chown(path, options.runAs.uid, options.runAs.gid);
+  }
   return path;
 }
 
-async function initialize(options: ClusterOptions, unfinished: string, password: string): Promise<void> {
-  const passwordFile = join(unfinished, "password");
-  await writeFile(passwordFile, password, { mode: 0o600 });
-  if (options.runAs) await chown(passwordFile, options.runAs.uid, options.runAs.gid);
-  const args = ["-D", join(unfinished, "data"), "-U", options.user, "--pwfile", passwordFile];
+async function initialize(options: ClusterOptions, unfinished: string): Promise<void> {
+  const args = ["-D", join(unfinished, "data"), "-U", options.user, "--pwfile", join(unfinished, "password")];
   args.push("--locale=C", "-E", "UTF8", "-A", "scram-sha-256", "--no-instructions");
   const child = spawn(join(options.binDirectory, executable("initdb")), args, {
     ...identityOf(options.runAs),

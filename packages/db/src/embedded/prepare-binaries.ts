@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { executable, type PostgresBinaries } from "./find-binaries.ts";
+import { ownPid } from "./processes.ts";
 import { canEnter, canRun, exists, type UnixUser } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
 
@@ -63,7 +64,7 @@ async function makeLinks(packageDirectory: string): Promise<boolean> {
 
 /** Copies under another name and renames: a copy with the right name is whole, whenever we were killed. */
 async function copyPackage(packageDirectory: string, copy: string): Promise<void> {
-  const unfinished = `${copy}.${process.pid}`;
+  const unfinished = `${copy}.${ownPid}`;
   await mkdir(dirname(copy), { recursive: true });
   await rm(unfinished, { recursive: true, force: true });
   await cp(join(packageDirectory, "native"), join(unfinished, "native"), {

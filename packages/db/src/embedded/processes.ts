@@ -1,16 +1,26 @@
-/** What can be learned about a process that is not our child. */
+/** Processes and users of the system: the one place in this package that touches `process`. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
-/** True while the process runs. A zombie does not: in a container nobody may ever collect it. */
-export async function isRunning(pid: number): Promise<boolean> {
+export const ownPid: number = process.pid;
+
+/** Our user id; `undefined` where the system has none (Windows). */
+export const ownUid: number | undefined = process.getuid?.();
+
+/** True while the pid is in the process table. `signal` 0 only asks. */
+export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(pid, 0);
+    return process.kill(pid, signal);
   } catch (error) {
     // EPERM: it is there and somebody else's.
-    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+/** True while the process runs. A zombie does not: in a container nobody may ever collect it. */
+export async function isRunning(pid: number): Promise<boolean> {
+  if (!sendSignal(pid, 0)) return false;
   return (await statFields(pid))?.[0] !== "Z";
 }
 

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ownUid } from "./processes.ts";
 import { canEnter, type UnixUser } from "./run-as.ts";
 
 /** Where root may put what another user has to reach, best first: the last two need not outlive a restart of the machine. */
@@ -31,7 +32,7 @@ export async function sharedPlace(key: string, user: UnixUser, from: readonly st
 async function ownFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
   const stats = await lstat(path);
-  if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o022) !== 0) {
+  if (!stats.isDirectory() || stats.uid !== ownUid || (stats.mode & 0o022) !== 0) {
     throw new Error(`${path} is not a folder that only we can write to`);
   }
   // Said outright: a umask of 077 would have made it ours alone.

@@ -1,7 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { commandLine, isRunning } from "./processes.ts";
+import { commandLine, isRunning, sendSignal } from "./processes.ts";
 
 /**
  * Stops the postmaster that a killed Node left behind in `cluster`. It runs in a process group of its own, so it outlives
@@ -15,7 +15,7 @@ export async function stopOrphan(cluster: string): Promise<number | undefined> {
   if (!Number.isInteger(pid) || pid <= 1) return undefined;
   if (!(await isRunning(pid))) {
     // Only a zombie's file: PostgreSQL clears the others itself, after making sure that no child lives on.
-    if (isStillListed(pid)) await rm(pidFile, { force: true });
+    if (sendSignal(pid, 0)) await rm(pidFile, { force: true });
     return undefined;
   }
   // The pid may have passed to an innocent process since.
@@ -25,18 +25,10 @@ export async function stopOrphan(cluster: string): Promise<number | undefined> {
     ["SIGINT", 15_000],
     ["SIGQUIT", 10_000],
   ] as const) {
-    process.kill(pid, signal);
+    sendSignal(pid, signal);
     if (await endsWithin(pid, waitMs)) return pid;
   }
   throw new Error(`the PostgreSQL that an earlier start left behind (process ${pid}) does not stop; end it and start again`);
-}
-
-function isStillListed(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 async function endsWithin(pid: number, waitMs: number): Promise<boolean> {
