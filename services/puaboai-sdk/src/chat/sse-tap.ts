@@ -1,0 +1,126 @@
+/**
+ * Reads a server-sent event stream (WHATWG HTML §9.2) on its way through: whole frames leave as they came, at once; the usage is
+ * noted; the frame that only we asked for stays here. An unfinished frame waits for its end, so that whatever happens upstream
+ * the client's stream stops between frames and an error frame can follow.
+ */
+import { findUsage } from "../usage/find-usage.ts";
+import type { TokenUsage } from "../usage/token-usage.ts";
+
+export interface SseTap {
+  /** What may go to the client now; `undefined` when no frame was completed. */
+  push(chunk: Buffer): Buffer | undefined;
+  /** The rest after the upstream's proper end: a last frame without its blank line. */
+  end(): Buffer | undefined;
+  state(): SseState;
+}
+
+export interface SseState {
+  usage: TokenUsage | undefined;
+  /** The frame `[DONE]` came. */
+  done: boolean;
+  /** The upstream sent an error frame. */
+  failed: boolean;
+  /** An estimate of the tokens sent so far, for when the provider gives no figure; errs upwards. */
+  countedTokens: number;
+}
+
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+const usageName = Buffer.from('"usage"');
+// A usage frame is a few hundred bytes. A longer unfinished frame is content and need not wait; it bounds what is held.
+const longestHeld = 1 << 20;
+
+export function sseTap(options: { withholdsUsageFrame: boolean }): SseTap {
+  const state: SseState = { usage: undefined, done: false, failed: false, countedTokens: 0 };
+  const count = tokenCounter();
+  let held: Buffer[] = [];
+  let heldBytes = 0;
+  let lineIsBlank = true;
+
+  function take(frame: Buffer): boolean {
+    const data = dataOf(frame);
+    if (!data) return true;
+    if (data.startsWith("[DONE]")) {
+      state.done = true;
+      return true;
+    }
+    if (data.startsWith('{"error"')) state.failed = true;
+    const usage = frame.includes(usageName) ? findUsage(frame) : undefined;
+    if (usage) state.usage = usage;
+    const isUsageFrame = usage !== undefined && hasNoChoices(frame);
+    if (!isUsageFrame) state.countedTokens = count(frame.length);
+    return !(isUsageFrame && options.withholdsUsageFrame);
+  }
+
+  return {
+    push(chunk) {
+      const out: Buffer[] = [];
+      let start = 0;
+      let lineStart = 0;
+      for (let at = chunk.indexOf(newline); at !== -1; at = chunk.indexOf(newline, at + 1)) {
+        const blank = lineIsBlank && isBlank(chunk, lineStart, at);
+        lineIsBlank = true;
+        lineStart = at + 1;
+        if (!blank) continue;
+        const piece = chunk.subarray(start, at + 1);
+        const frame = held.length > 0 ? Buffer.concat([...held, piece]) : piece;
+        held = [];
+        heldBytes = 0;
+        start = at + 1;
+        if (take(frame)) out.push(frame);
+      }
+      if (start < chunk.length) {
+        lineIsBlank &&= isBlank(chunk, lineStart, chunk.length);
+        held.push(chunk.subarray(start));
+        heldBytes += chunk.length - start;
+        if (heldBytes > longestHeld) {
+          out.push(...held);
+          held = [];
+          heldBytes = 0;
+        }
+      }
+      return joined(out);
+    },
+    end() {
+      const rest = joined(held);
+      held = [];
+      return rest && take(rest) ? rest : undefined;
+    },
+    state: () => state,
+  };
+}
+
+function isBlank(chunk: Buffer, from: number, to: number): boolean {
+  return to === from || (to === from + 1 && chunk[from] === carriageReturn);
+}
+
+function joined(buffers: Buffer[]): Buffer | undefined {
+  return buffers.length > 1 ? Buffer.concat(buffers) : buffers[0];
+}
+
+/** The start of the frame's data, enough to tell what it is. */
+function dataOf(frame: Buffer): string | undefined {
+  const at = frame.indexOf("data:");
+  if (at === -1) return undefined;
+  return frame.toString("latin1", at + 5, at + 5 + 32).trimStart();
+}
+
+function hasNoChoices(frame: Buffer): boolean {
+  return /"choices"\s*:\s*\[\s*\]/.test(frame.toString("latin1"));
+}
+
+/**
+ * Counts without reading content: every frame is at least one token, and what a frame has beyond the smallest one seen
+ * is content, at a token for three bytes.
+ */
+function tokenCounter(): (frameBytes: number) => number {
+  let frames = 0;
+  let bytes = 0;
+  let smallest = Infinity;
+  return (frameBytes) => {
+    frames++;
+    bytes += frameBytes;
+    smallest = Math.min(smallest, frameBytes);
+    return Math.max(frames, Math.ceil((bytes - frames * smallest) / 3));
+  };
+}
