@@ -15,25 +15,39 @@ function errorsOf(text: string): Record<string, string> {
 }
 
 test("what the gateway acts on is read, null counting as absent", () => {
-  expect(read('{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_tokens":5,"max_completion_tokens":9,"n":2}')).toMatchObject({
-    model: "m", stream: true, wantsUsageFrame: true, outputCap: 9, choices: 2, hasMedia: false,
+  expect(
+    read('{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_tokens":5,"max_completion_tokens":9,"n":2}'),
+  ).toMatchObject({
+    model: "m",
+    stream: true,
+    wantsUsageFrame: true,
+    outputCap: 9,
+    choices: 2,
+    hasMedia: false,
   });
   expect(read('{"model":"m","stream":null,"stream_options":null,"max_tokens":null,"n":null}')).toMatchObject({
-    stream: false, wantsUsageFrame: false, outputCap: undefined, choices: 1,
+    stream: false,
+    wantsUsageFrame: false,
+    outputCap: undefined,
+    choices: 1,
   });
 });
 
 test("every field of a wrong type is named at once", () => {
-  expect(Object.keys(errorsOf('{"model":7,"stream":"yes","max_tokens":1.5,"max_completion_tokens":-1,"n":0,"stream_options":[]}')).toSorted()).toStrictEqual([
-    "/max_completion_tokens", "/max_tokens", "/model", "/n", "/stream", "/stream_options",
-  ]);
+  expect(
+    Object.keys(
+      errorsOf('{"model":7,"stream":"yes","max_tokens":1.5,"max_completion_tokens":-1,"n":0,"stream_options":[]}'),
+    ).toSorted(),
+  ).toStrictEqual(["/max_completion_tokens", "/max_tokens", "/model", "/n", "/stream", "/stream_options"]);
   expect(errorsOf("{}")).toStrictEqual({ "/model": "is required" });
   expect(errorsOf('{"model":"m","stream_options":{"include_usage":1}}')).toHaveProperty("/stream_options/include_usage");
   expect(errorsOf(`{"model":"${"m".repeat(1_000_000)}"}`)).toHaveProperty("/model");
 });
 
 test("media are noticed however their name is written", () => {
-  expect(read('{"model":"m","messages":[{"content":[{"type":"image_url","image\\u005furl":{"url":"https://x"}}]}]}').hasMedia).toBe(true);
+  expect(
+    read('{"model":"m","messages":[{"content":[{"type":"image_url","image\\u005furl":{"url":"https://x"}}]}]}').hasMedia,
+  ).toBe(true);
 });
 
 test("an unchanged request is the client's own buffer", () => {
@@ -45,9 +59,18 @@ test.each([
   ['{"model":"m","stream":true}', '{"stream_options":{"include_usage":true},"model":"m","stream":true}'],
   ['{"stream_options":null,"model":"m","stream":true}', '{"stream_options":{"include_usage":true},"model":"m","stream":true}'],
   ['{"stream_options":{},"model":"m","stream":true}', '{"stream_options":{"include_usage":true},"model":"m","stream":true}'],
-  ['{"stream_options": { "x":1 , "include_usage":false},"model":"m","stream":true}', '{"stream_options": { "x":1 , "include_usage":true},"model":"m","stream":true}'],
-  ['{"stream_options":{"x":1},"model":"m","stream":true}', '{"stream_options":{"include_usage":true,"x":1},"model":"m","stream":true}'],
-  ['{"model":"m","stream":true,"stream_options":{"include_usage":true}}', '{"model":"m","stream":true,"stream_options":{"include_usage":true}}'],
+  [
+    '{"stream_options": { "x":1 , "include_usage":false},"model":"m","stream":true}',
+    '{"stream_options": { "x":1 , "include_usage":true},"model":"m","stream":true}',
+  ],
+  [
+    '{"stream_options":{"x":1},"model":"m","stream":true}',
+    '{"stream_options":{"include_usage":true,"x":1},"model":"m","stream":true}',
+  ],
+  [
+    '{"model":"m","stream":true,"stream_options":{"include_usage":true}}',
+    '{"model":"m","stream":true,"stream_options":{"include_usage":true}}',
+  ],
   ['{"model":"m","stream_options":{"x":1}}', '{"model":"m","stream_options":{"x":1}}'],
 ])("%s is sent as %s when the usage is asked for", (from, to) => {
   expect(upstreamChatBody(read(from), { ...none, asksForUsage: true }).toString()).toBe(to);
@@ -55,6 +78,10 @@ test.each([
 
 test("a cap is sent only where the client sent none", () => {
   const outputCap = { field: "max_tokens" as const, tokens: 10 };
-  expect(upstreamChatBody(read('{"model":"m","max_tokens":null}'), { ...none, outputCap }).toString()).toBe('{"model":"m","max_tokens":10}');
-  expect(upstreamChatBody(read('{"model":"m","max_completion_tokens":3}'), { ...none, outputCap }).toString()).toBe('{"model":"m","max_completion_tokens":3}');
+  expect(upstreamChatBody(read('{"model":"m","max_tokens":null}'), { ...none, outputCap }).toString()).toBe(
+    '{"model":"m","max_tokens":10}',
+  );
+  expect(upstreamChatBody(read('{"model":"m","max_completion_tokens":3}'), { ...none, outputCap }).toString()).toBe(
+    '{"model":"m","max_completion_tokens":3}',
+  );
 });

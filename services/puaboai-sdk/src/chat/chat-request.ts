@@ -22,7 +22,17 @@ export interface ChatRequest {
 
 const wanted: ReadonlySet<string> = new Set(["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]);
 const wantedStreamOptions: ReadonlySet<string> = new Set(["include_usage"]);
-const mediaNames: ReadonlySet<string> = new Set(["image_url", "input_audio", "file", "video_url", "audio_url", "input_image", "input_file", "image", "audio"]);
+const mediaNames: ReadonlySet<string> = new Set([
+  "image_url",
+  "input_audio",
+  "file",
+  "video_url",
+  "audio_url",
+  "input_image",
+  "input_file",
+  "image",
+  "audio",
+]);
 export const longestModelName = 200;
 const mostChoices = 128;
 
@@ -39,7 +49,9 @@ export function readChatRequest(body: Buffer): ChatRequest {
   const model = fields.text("model", longestModelName);
   if (!scan.values.has("model")) fields.refuse("model", "is required");
   const stream = fields.flag("stream") ?? false;
-  const caps = [fields.count("max_completion_tokens", 2 ** 31), fields.count("max_tokens", 2 ** 31)].filter((cap) => cap !== undefined);
+  const caps = [fields.count("max_completion_tokens", 2 ** 31), fields.count("max_tokens", 2 ** 31)].filter(
+    (cap) => cap !== undefined,
+  );
   const choices = fields.count("n", mostChoices) ?? 1;
   const streamOptions = readStreamOptions(body, scan);
   if (streamOptions === "wrong") fields.refuse("stream_options", "must be an object");
@@ -83,7 +95,8 @@ interface Changes {
 /** The body for the upstream: the client's own bytes but for the members that must differ. */
 export function upstreamChatBody(request: ChatRequest, changes: Changes): Buffer {
   const splices: Splice[] = [];
-  if (request.model !== changes.upstreamModel) splices.push(setMember(request.scan, "model", JSON.stringify(changes.upstreamModel)));
+  if (request.model !== changes.upstreamModel)
+    splices.push(setMember(request.scan, "model", JSON.stringify(changes.upstreamModel)));
   if (request.stream && changes.asksForUsage && !request.wantsUsageFrame) splices.push(askForUsage(request));
   if (changes.outputCap && request.outputCap === undefined) {
     splices.push(setMember(request.scan, changes.outputCap.field, String(changes.outputCap.tokens)));

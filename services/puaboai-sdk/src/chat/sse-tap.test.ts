@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { sseTap } from "./sse-tap.ts";
 
 const content = 'data: {"choices":[{"delta":{"content":"say \\"usage\\":{"}}],"usage":null}\n\n';
-const usage = 'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3}}}\n\n';
+const usage =
+  'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3}}}\n\n';
 const done = "data: [DONE]\n\n";
 const through = (tap: ReturnType<typeof sseTap>, chunks: (string | Buffer)[]) =>
   [...chunks.map((chunk) => tap.push(Buffer.from(chunk as string))?.toString() ?? ""), tap.end()?.toString() ?? ""].join("");
@@ -18,8 +19,8 @@ test("a usage frame that the client asked for goes on", () => {
 });
 
 test.each(["\n", "\r\n"])("every way to cut the stream gives the same bytes (line ends %j)", (lineEnd) => {
-  const text = (`: ping\n\n${content}${usage}${done}`).replaceAll("\n", lineEnd);
-  const expected = (`: ping\n\n${content}${done}`).replaceAll("\n", lineEnd);
+  const text = `: ping\n\n${content}${usage}${done}`.replaceAll("\n", lineEnd);
+  const expected = `: ping\n\n${content}${done}`.replaceAll("\n", lineEnd);
   for (let cut = 1; cut < text.length; cut++) {
     const tap = sseTap({ withholdsUsageFrame: true });
     expect(through(tap, [text.slice(0, cut), text.slice(cut)])).toBe(expected);

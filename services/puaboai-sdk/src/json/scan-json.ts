@@ -149,5 +149,8 @@ function isHexDigit(byte: number | undefined): boolean {
 
 /** What stands at `at` is not JSON. Only the position is told: the content is the caller's. */
 export function fault(bytes: Uint8Array, at: number): Problem {
-  return new Problem("malformed_json", at >= bytes.length ? "the body ends before its JSON does" : `unexpected content at byte ${at}`);
+  return new Problem(
+    "malformed_json",
+    at >= bytes.length ? "the body ends before its JSON does" : `unexpected content at byte ${at}`,
+  );
 }

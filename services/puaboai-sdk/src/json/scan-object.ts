@@ -41,7 +41,9 @@ export function scanObject(bytes: Buffer, options: Options): ObjectScan {
   const scan: ObjectScan = { values: new Map(), insertAt: first + 1, empty: false };
   if (bytes[first] !== 0x7b) {
     endOfText(bytes, skipValue(bytes, first));
-    throw new Problem("invalid_request", undefined, { errors: [{ pointer: options.pointer ?? "", detail: "must be an object" }] });
+    throw new Problem("invalid_request", undefined, {
+      errors: [{ pointer: options.pointer ?? "", detail: "must be an object" }],
+    });
   }
   const noteName = innerNameReader(bytes, options.noteInnerName);
   let at = skipSpace(bytes, first + 1);
@@ -97,7 +99,10 @@ function nameAt(bytes: Buffer, from: number, to: number): string | undefined {
   return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
 }
 
-function innerNameReader(bytes: Buffer, noteInnerName: Options["noteInnerName"]): ((from: number, to: number) => void) | undefined {
+function innerNameReader(
+  bytes: Buffer,
+  noteInnerName: Options["noteInnerName"],
+): ((from: number, to: number) => void) | undefined {
   if (!noteInnerName) return undefined;
   return (from, to) => {
     const name = nameAt(bytes, from, to);

@@ -1,0 +1,177 @@
+import { writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ConfigError } from "@nexus/config";
+import { expect, test } from "vitest";
+import { gatewayConfigField, parseGatewaySettings, readGatewaySettings } from "./gateway-settings.ts";
+import { priceOf } from "./price.ts";
+import { isPrivateAddress, isPrivateHost } from "./private-address.ts";
+import { readProviderSecrets } from "./provider-secrets.ts";
+
+const example = fileURLToPath(new URL("../../../../deploy/gateway.example.yaml", import.meta.url));
+
+function faultsOf(text: string): string[] {
+  try {
+    parseGatewaySettings(text, "gateway.yaml");
+  } catch (error) {
+    return (error as Error).message
+      .split("\n")
+      .slice(1)
+      .map((line) => line.trim());
+  }
+  return [];
+}
+
+test("the example in deploy/ is valid and says what it shows", () => {
+  const { providers, models } = readGatewaySettings(example);
+  expect(providers.map((p) => [p.name, p.auth.header, p.secret])).toStrictEqual([
+    ["openai", "authorization", { env: "OPENAI_API_KEY" }],
+    ["workshop", "authorization", undefined],
+    ["gateway-of-a-friend", "api-key", { file: "/run/secrets/friend_api_key" }],
+  ]);
+  expect(models.map((m) => [m.id, m.upstreamModel, m.price === "free" ? "free" : m.price.input])).toStrictEqual([
+    ["gpt-5-mini", "gpt-5-mini", 250_000_000n],
+    ["text-embedding-3-small", "text-embedding-3-small", 20_000_000n],
+    ["workshop/qwen", "qwen3-32b", "free"],
+  ]);
+});
+
+test("every fault is told at once, with its line", () => {
+  const faults = faultsOf(`providers:
+  a:
+    base_url: http://127.0.0.1:1/v1
+    colour: red
+  b:
+    base_url: https://user:pw@example.com/v1
+    api_key: sk-live-secret
+    idle_timeout_ms: 1.5
+    headers: { authorization: x }
+models:
+  - id: m
+    provider: c
+    kind: chart
+    context_tokens: 0
+    price: { input: "1.0000000001", unit: euro }
+  - id: m2
+    provider: a
+    kind: chat
+    context_tokens: 10
+    max_output_tokens: 5
+extra: 1
+`);
+  expect(faults.map((fault) => fault.split(" ").slice(0, 2).join(" "))).toStrictEqual([
+    "gateway.yaml:3: providers.a.base_url",
+    "gateway.yaml:4: providers.a.colour",
+    "gateway.yaml:6: providers.b.base_url",
+    "gateway.yaml:7: providers.b.api_key",
+    "gateway.yaml:9: providers.b.headers.authorization",
+    "gateway.yaml:8: providers.b.idle_timeout_ms",
+    "gateway.yaml:13: models[0].kind",
+    "gateway.yaml:14: models[0].context_tokens",
+    "gateway.yaml:15: models[0].price.unit",
+    "gateway.yaml:15: models[0].price.input",
+    "gateway.yaml:15: models[0].price.output",
+    "gateway.yaml:15: models[0].price.source",
+    "gateway.yaml:15: models[0].price.effective",
+    "gateway.yaml:16: models[1].price",
+    "gateway.yaml:21: extra",
+  ]);
+  expect(faults.join("\n")).not.toContain("sk-live-secret");
+});
+
+test.each([
+  ["models: [{ id: m, provider: x, kind: embeddings, context_tokens: 5, price: free }]", "is none of the providers"],
+  ["a: 1\na: 2", "unique"],
+  ["providers: &p {}\nmodels: *p", "must be a list"],
+  ["providers: []", "must be a mapping"],
+  ["- 1", "must be a mapping of fields"],
+  ["{", "gateway.yaml:1:"],
+])("%j is refused", (text, said) => {
+  expect(faultsOf(text).join("\n")).toContain(said);
+});
+
+test("an empty file means no providers", () => {
+  expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({ providers: [], models: [] });
+});
+
+test("a file that is not there is a fault of its variable", () => {
+  expect(() => gatewayConfigField.parse("/nowhere/gateway.yaml")).toThrow(/\/nowhere\/gateway\.yaml.*ENOENT/);
+});
+
+test.each([
+  "127.0.0.1",
+  "10.1.2.3",
+  "169.254.169.254",
+  "192.168.0.1",
+  "172.31.255.255",
+  "100.64.0.1",
+  "0.0.0.0",
+  "::1",
+  "::",
+  "fe80::1%eth0",
+  "fd00::1",
+  "::ffff:10.0.0.1",
+  "::ffff:7f00:1",
+  "64:ff9b::a00:1",
+  "not an address",
+])("%s is inside", (address) => {
+  expect(isPrivateAddress(address)).toBe(true);
+});
+
+test.each(["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1"])("%s is public", (address) => {
+  expect(isPrivateAddress(address)).toBe(false);
+});
+
+test.each([
+  "localhost",
+  "LOCALHOST.",
+  "a.localhost",
+  "[::1]",
+  new URL("http://127.1/").hostname,
+  new URL("http://0x7f000001/").hostname,
+])("the host %s is inside", (host) => {
+  expect(isPrivateHost(host)).toBe(true);
+});
+
+test("provider secrets come from the environment or a file, and every missing one is named", () => {
+  const directory = mkdtempSync(join(tmpdir(), "nexus-secrets-"));
+  writeFileSync(join(directory, "good"), "file-secret\n");
+  const provider = readGatewaySettings(example).providers[0]!;
+  const named = (name: string, secret: { env: string } | { file: string }) => ({ ...provider, name, secret });
+  const secrets = readProviderSecrets([named("a", { env: "A_KEY" }), named("b", { file: join(directory, "good") })], {
+    A_KEY: "env-secret",
+  });
+  expect([...secrets]).toStrictEqual([
+    ["a", "env-secret"],
+    ["b", "file-secret"],
+  ]);
+  try {
+    readProviderSecrets(
+      [named("a", { env: "A_KEY" }), named("b", { file: join(directory, "absent") }), named("c", { env: "C_KEY" })],
+      { C_KEY: "two\nlines" },
+    );
+    expect.unreachable();
+  } catch (error) {
+    expect((error as ConfigError).faults.map((fault) => fault.split(" ")[0])).toStrictEqual([
+      "A_KEY",
+      join(directory, "absent"),
+      "C_KEY",
+    ]);
+  }
+});
+
+test("a cost is exact and each part is rounded up", () => {
+  const price = {
+    input: 2_500_000_000n,
+    output: 10_000_000_000n,
+    cachedInput: 1_250_000_000n,
+    source: "s",
+    effective: "2026-01-01",
+  };
+  expect(priceOf({ input: 1000, output: 10, cachedInput: 400, reasoning: 5 }, price)).toBe(
+    600n * 2500n + 400n * 1250n + 10n * 10_000n,
+  );
+  expect(priceOf({ input: 1, output: 0, cachedInput: 0, reasoning: 0 }, { ...price, input: 1n })).toBe(1n);
+});

@@ -1,0 +1,115 @@
+/** `gateway.yaml`: the providers and models of an installation, checked as a whole before anything starts. */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import type { Field } from "@nexus/config";
+import type { Node } from "yaml";
+import { type Price, readPrice } from "./price.ts";
+import { type ProviderSettings, readProviders } from "./provider-settings.ts";
+import { fieldsOf, itemsOf, parseYamlFile, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+
+export interface ModelSettings {
+  /** The name clients call. */
+  id: string;
+  provider: string;
+  /** The provider's name of it. */
+  upstreamModel: string;
+  kind: "chat" | "embeddings";
+  /** Longest input and output together, tokens. */
+  contextTokens: number;
+  /** Longest answer, tokens; 0 for embeddings. */
+  maxOutputTokens: number;
+  price: Price | "free";
+}
+
+export interface GatewaySettings {
+  providers: ProviderSettings[];
+  models: ModelSettings[];
+}
+
+export const noSettings: GatewaySettings = { providers: [], models: [] };
+
+const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
+const largestFile = 4 * 1024 * 1024;
+
+/** Reads and checks a file. @throws Error whose message lists every fault with its line */
+export function readGatewaySettings(path: string): GatewaySettings {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new Error(`cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown error"})`, { cause });
+  }
+  if (text.length > largestFile) throw new Error("is larger than 4 MiB");
+  return parseGatewaySettings(text, basename(path));
+}
+
+/** @throws Error whose message lists every fault with its line */
+export function parseGatewaySettings(text: string, fileName: string): GatewaySettings {
+  const file = parseYamlFile(text, fileName);
+  const settings = file.faults.length > 0 ? noSettings : readRoot(file);
+  if (file.faults.length === 0) return settings;
+  const count = file.faults.length;
+  throw new Error(`has ${count} fault${count === 1 ? "" : "s"}:\n${file.faults.map((fault) => `    ${fault}`).join("\n")}`);
+}
+
+/** The configuration field that names the file: it is checked together with all other fields. */
+export const gatewayConfigField: Field<GatewaySettings> = {
+  doc: "path of gateway.yaml: providers, models and prices; without it only the embedded models answer",
+  fallback: { value: noSettings, shown: "—" },
+  secret: false,
+  parse: (path) => {
+    try {
+      return readGatewaySettings(path);
+    } catch (fault) {
+      throw new Error(`(${path}) ${(fault as Error).message}`, { cause: fault });
+    }
+  },
+};
+
+function readRoot(file: YamlFile): GatewaySettings {
+  // An empty file is an installation with embedded models only.
+  if (file.root === null) return noSettings;
+  const fields = fieldsOf(file, file.root, "");
+  if (!fields) return noSettings;
+  const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
+  const models = fields.has("models") ? readModels(file, fields) : [];
+  fields.finish();
+  return { providers, models };
+}
+
+function readModels(file: YamlFile, root: YamlFields): ModelSettings[] {
+  const declared = new Set(providerNames(root));
+  const models: ModelSettings[] = [];
+  for (const [index, node] of itemsOf(file, root.child("models"), "models").entries()) {
+    const fields = fieldsOf(file, node, `models[${index}]`);
+    if (!fields) continue;
+    const model = readModel(file, fields);
+    fields.finish();
+    if (!model) continue;
+    if (models.some((other) => other.id === model.id)) fields.refuse("id", "is used by another model");
+    if (!declared.has(model.provider)) fields.refuse("provider", "is none of the providers above");
+    models.push(model);
+  }
+  return models;
+}
+
+/** As written, so that a provider with a fault of its own does not make its models faulty too. */
+function providerNames(root: YamlFields): string[] {
+  const node = root.child("providers") as (Node & { items?: { key: { value?: unknown } }[] }) | undefined;
+  return (node?.items ?? []).map((pair) => String(pair.key.value));
+}
+
+function readModel(file: YamlFile, fields: YamlFields): ModelSettings | undefined {
+  const id = fields.text("id", { pattern: modelId });
+  const provider = fields.text("provider");
+  const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 });
+  const kind = fields.oneOf("kind", ["chat", "embeddings"]);
+  const contextTokens = fields.integer("context_tokens", { min: 1, max: 100_000_000 });
+  const hasOutput = kind === "chat" || fields.has("max_output_tokens");
+  const maxOutputTokens = hasOutput ? fields.integer("max_output_tokens", { min: 1, max: 10_000_000 }) : 0;
+  if (kind === "embeddings" && fields.has("max_output_tokens"))
+    fields.refuse("max_output_tokens", "has no meaning for embeddings");
+  const price = readPrice(file, fields, kind);
+  if (!id || !provider || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
+  return { id, provider, upstreamModel: upstreamModel ?? id, kind, contextTokens, maxOutputTokens, price };
+}

@@ -1,0 +1,72 @@
+import { costOf, nanosFromDollars, type NanoDollars } from "@nexus/core";
+import type { TokenUsage } from "../usage/token-usage.ts";
+import { fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+
+/** What a model costs: nano-dollars for a million tokens. */
+export interface Price {
+  input: NanoDollars;
+  output: NanoDollars;
+  /** For input that the provider found in its cache. */
+  cachedInput: NanoDollars;
+  /** Where the figures come from and since when they hold. */
+  source: string;
+  effective: string;
+}
+
+/** The cost of a call; each part is rounded up, so that many small calls cannot be had for nothing. */
+export function priceOf(usage: TokenUsage, price: Price): NanoDollars {
+  const cached = Math.min(usage.cachedInput, usage.input);
+  return costOf(usage.input - cached, price.input) + costOf(cached, price.cachedInput) + costOf(usage.output, price.output);
+}
+
+/** As it is stamped on a usage row. */
+export function priceDocument(price: Price): Record<string, string> {
+  return {
+    input: price.input.toString(),
+    output: price.output.toString(),
+    cached_input: price.cachedInput.toString(),
+    unit: "nanos_per_million_tokens",
+    source: price.source,
+    effective: price.effective,
+  };
+}
+
+/** `free`, or dollars for a million tokens with their source and date. `undefined` after a fault. */
+export function readPrice(
+  file: YamlFile,
+  model: YamlFields,
+  kind: "chat" | "embeddings" | undefined,
+): Price | "free" | undefined {
+  const node = model.child("price");
+  if (!model.has("price")) return void model.refuse("price", "is required: `free`, or what a million tokens cost");
+  if (scalarSource(node) === "free") return "free";
+  const fields = fieldsOf(file, node, `${model.path}.price`);
+  if (!fields) return undefined;
+  fields.oneOf("unit", ["usd_per_million_tokens"]);
+  const input = dollars(fields, "input");
+  // An embedding model answers no tokens.
+  const output = kind === "embeddings" && !fields.has("output") ? 0n : dollars(fields, "output");
+  const cachedInput = fields.has("cached_input") ? dollars(fields, "cached_input") : input;
+  const source = fields.text("source");
+  const effective = fields.text("effective", {
+    pattern: /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
+    saying: "must be a date like 2026-01-31",
+  });
+  fields.finish();
+  if (input === undefined || output === undefined || cachedInput === undefined || !source || !effective) return undefined;
+  if (cachedInput > input)
+    return void fields.refuse("cached_input", "must not be above input: a call's bound counts all of its input at `input`");
+  return { input, output, cachedInput, source, effective };
+}
+
+function dollars(fields: YamlFields, name: string): NanoDollars | undefined {
+  const text = fields.text(name);
+  if (text === undefined) return undefined;
+  try {
+    const nanos = nanosFromDollars(text);
+    if (nanos <= nanosFromDollars("1000000")) return nanos;
+    return void fields.refuse(name, "must be at most 1000000 dollars for a million tokens");
+  } catch {
+    return void fields.refuse(name, 'must be dollars for a million tokens, such as "2.50"');
+  }
+}

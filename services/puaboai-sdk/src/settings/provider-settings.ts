@@ -1,0 +1,158 @@
+import type { Node } from "yaml";
+import { isPrivateHost } from "./private-address.ts";
+import { entriesOf, fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+
+/** A provider as data: where it is, how it is spoken to, how long it may take. */
+export interface ProviderSettings {
+  name: string;
+  /** Without a trailing slash; `/chat/completions` is appended. */
+  baseUrl: string;
+  /** Where the secret comes from; absent: the provider wants none. */
+  secret: { env: string } | { file: string } | undefined;
+  /** The header that carries the secret, and what stands before it. */
+  auth: { header: string; prefix: string };
+  /** Further headers without secrets, such as an API version. */
+  headers: Record<string, string>;
+  /** May be reached at private, loopback and link-local addresses. */
+  allowsPrivateNetwork: boolean;
+  deadlines: ProviderDeadlines;
+  /** Calls at once; more are told to come back. */
+  maxConcurrent: number;
+  /** The field in which this provider takes an output cap. */
+  outputCapField: "max_tokens" | "max_completion_tokens";
+  /** Some older servers refuse `stream_options`. */
+  takesStreamOptions: boolean;
+}
+
+/** Milliseconds. */
+export interface ProviderDeadlines {
+  /** Until the connection stands, TLS included. */
+  connectMs: number;
+  /** From sending the request to the first byte of the answer; without streaming that is the whole thinking time. */
+  firstByteMs: number;
+  /** Between two pieces of a stream. */
+  idleMs: number;
+  /** From sending the request to the last byte. */
+  totalMs: number;
+}
+
+const names = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
+const headerValue = /^[\x20-\x7e]{1,1000}$/;
+// Ours to set, or of one connection only (RFC 9110 §7.6.1).
+const reservedHeaders: ReadonlySet<string> = new Set([
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "host",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "accept-encoding",
+  "transfer-encoding",
+  "connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "upgrade",
+  "expect",
+  "x-request-id",
+]);
+
+export function readProviders(file: YamlFile, node: Node | null | undefined): ProviderSettings[] {
+  const providers: ProviderSettings[] = [];
+  for (const [name, value] of entriesOf(file, node, "providers")) {
+    const path = `providers.${name}`;
+    if (!names.test(name)) file.refuse(value, path, "must be named by lower-case letters, digits, dots and hyphens");
+    const fields = fieldsOf(file, value, path);
+    if (!fields) continue;
+    const provider = readProvider(file, fields, name);
+    fields.finish();
+    if (provider) providers.push(provider);
+  }
+  return providers;
+}
+
+function readProvider(file: YamlFile, fields: YamlFields, name: string): ProviderSettings | undefined {
+  const allowsPrivateNetwork = fields.flagOr("allow_private_network", false);
+  const baseUrl = readBaseUrl(fields, allowsPrivateNetwork);
+  const secret = readSecretSource(fields);
+  const header = fields.optionalText("auth_header", { pattern: headerName, saying: "must be the name of a header" });
+  const headers = readHeaders(file, fields);
+  const connectMs = fields.integerOr("connect_timeout_ms", 5000, { min: 10, max: 120_000 });
+  const firstByteMs = fields.integerOr("first_byte_timeout_ms", 120_000, { min: 10, max: 3_600_000 });
+  const idleMs = fields.integerOr("idle_timeout_ms", 60_000, { min: 10, max: 3_600_000 });
+  const totalMs = fields.integerOr("total_timeout_ms", 600_000, { min: 10, max: 3_600_000 });
+  const maxConcurrent = fields.integerOr("max_concurrent", 1000, { min: 1, max: 10_000 });
+  const outputCapField = fields.has("output_cap_field")
+    ? (fields.oneOf("output_cap_field", ["max_tokens", "max_completion_tokens"]) ?? "max_tokens")
+    : "max_tokens";
+  const takesStreamOptions = fields.flagOr("takes_stream_options", true);
+  if (baseUrl === undefined) return undefined;
+  return {
+    name,
+    baseUrl,
+    secret,
+    auth: header === undefined ? { header: "authorization", prefix: "Bearer " } : { header: header.toLowerCase(), prefix: "" },
+    headers,
+    allowsPrivateNetwork,
+    deadlines: { connectMs, firstByteMs, idleMs, totalMs },
+    maxConcurrent,
+    outputCapField,
+    takesStreamOptions,
+  };
+}
+
+function readBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean): string | undefined {
+  const text = fields.text("base_url");
+  if (text === undefined) return undefined;
+  const url = URL.parse(text);
+  if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    return void fields.refuse("base_url", "must be a URL starting with https:// or http://");
+  }
+  if (url.username !== "" || url.password !== "") return void fields.refuse("base_url", "must not hold a user name or password");
+  if (url.search !== "" || url.hash !== "") return void fields.refuse("base_url", "must not have a query or a fragment");
+  if (!allowsPrivateNetwork && isPrivateHost(url.hostname)) {
+    return void fields.refuse("base_url", "lies in a private network: set allow_private_network if that is meant");
+  }
+  if (!allowsPrivateNetwork && url.protocol === "http:") {
+    return void fields.refuse(
+      "base_url",
+      "must start with https://: over http:// everybody on the way reads key and prompts (allow_private_network lifts this)",
+    );
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function readSecretSource(fields: YamlFields): ProviderSettings["secret"] {
+  const env = fields.optionalText("api_key_env", {
+    pattern: /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
+    saying: "must be the name of an environment variable, not a key",
+  });
+  const file = fields.optionalText("api_key_file");
+  if (fields.has("api_key_env") && fields.has("api_key_file"))
+    fields.refuse("api_key_file", "and api_key_env are both set; keep one");
+  if (fields.has("api_key")) {
+    fields.child("api_key");
+    fields.refuse(
+      "api_key",
+      "must not stand in this file: name its environment variable in api_key_env or its file in api_key_file",
+    );
+  }
+  if (env !== undefined) return { env };
+  return file === undefined ? undefined : { file };
+}
+
+function readHeaders(file: YamlFile, fields: YamlFields): Record<string, string> {
+  if (!fields.has("headers")) return {};
+  const headers: Record<string, string> = {};
+  for (const [name, node] of entriesOf(file, fields.child("headers"), `${fields.path}.headers`)) {
+    const path = `${fields.path}.headers.${name}`;
+    const value = scalarSource(node);
+    if (!headerName.test(name)) file.refuse(node, path, "is not the name of a header");
+    else if (reservedHeaders.has(name.toLowerCase())) file.refuse(node, path, "is set by the gateway itself");
+    else if (value === undefined || !headerValue.test(value)) file.refuse(node, path, "must be printable ASCII");
+    else headers[name.toLowerCase()] = value;
+  }
+  return headers;
+}

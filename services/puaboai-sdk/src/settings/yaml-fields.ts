@@ -1,0 +1,138 @@
+/** Reads YAML node by node, so that every fault of a file is told at once and with its line. */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+} from "yaml";
+
+export interface YamlFile {
+  root: Node | null;
+  /** Adds a fault: `gateway.yaml:12: models[0].kind must be …`. */
+  refuse(node: Node | null | undefined, path: string, detail: string): void;
+  faults: string[];
+}
+
+/** A mapping whose fields are read one by one; a field that nobody asked for is a fault. */
+export interface YamlFields {
+  path: string;
+  node: YAMLMap;
+  text(name: string, rule?: { pattern?: RegExp; maxLength?: number; saying?: string }): string | undefined;
+  optionalText(name: string, rule?: { pattern?: RegExp; maxLength?: number; saying?: string }): string | undefined;
+  integer(name: string, range: { min: number; max: number }): number | undefined;
+  integerOr(name: string, fallback: number, range: { min: number; max: number }): number;
+  flagOr(name: string, fallback: boolean): boolean;
+  oneOf<const T extends string>(name: string, values: readonly T[]): T | undefined;
+  child(name: string): Node | null | undefined;
+  has(name: string): boolean;
+  refuse(name: string, detail: string): void;
+  finish(): void;
+}
+
+export function parseYamlFile(text: string, fileName: string): YamlFile {
+  const lines = new LineCounter();
+  // Version 1.2 core: `no` is a text, not false. A repeated key is an error of the parser's.
+  const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
+  const faults: string[] = [];
+  const at = (offset: number | undefined) => `${fileName}:${offset === undefined ? 1 : lines.linePos(offset).line}:`;
+  for (const error of [...document.errors, ...document.warnings]) faults.push(`${at(error.pos[0])} ${error.message}`);
+  return {
+    root: document.contents,
+    faults,
+    refuse: (node, path, detail) => void faults.push(`${at(node?.range?.[0])} ${path === "" ? "the file" : path} ${detail}`),
+  };
+}
+
+/** The fields of a mapping, or `undefined` and a fault when the node is none. */
+export function fieldsOf(file: YamlFile, node: Node | null | undefined, path: string): YamlFields | undefined {
+  if (!isMap(node)) {
+    file.refuse(node, path, "must be a mapping of fields");
+    return undefined;
+  }
+  const unread = new Map(node.items.map((pair) => [keyOf(pair as Pair<Node, Node | null>), pair as Pair<Node, Node | null>]));
+  const all = new Map(unread);
+  const pathOf = (name: string) => (path === "" ? name : `${path}.${name}`);
+  const refuse = (name: string, detail: string) =>
+    file.refuse(all.get(name)?.value ?? all.get(name)?.key ?? node, pathOf(name), detail);
+  const child = (name: string) => {
+    unread.delete(name);
+    return all.get(name)?.value;
+  };
+  const source = (name: string) => scalarSource(child(name));
+
+  const fields: YamlFields = {
+    path,
+    node,
+    child,
+    refuse,
+    has: (name) => all.has(name),
+    optionalText: (name, rule) => (all.has(name) ? fields.text(name, rule) : undefined),
+    text(name, rule = {}) {
+      const value = source(name);
+      if (value === undefined) return void refuse(name, all.has(name) ? "must be a text" : "is required");
+      if (value.length > (rule.maxLength ?? 1024)) return void refuse(name, "is too long");
+      if (rule.pattern && !rule.pattern.test(value)) return void refuse(name, rule.saying ?? `must match ${rule.pattern.source}`);
+      return value;
+    },
+    integer(name, { min, max }) {
+      const value = source(name);
+      if (value === undefined && !all.has(name)) return void refuse(name, "is required");
+      const number = /^\d{1,15}$/.test(value ?? "") ? Number(value) : Number.NaN;
+      if (!(number >= min && number <= max)) return void refuse(name, `must be a whole number from ${min} to ${max}`);
+      return number;
+    },
+    integerOr: (name, fallback, range) => (all.has(name) ? (fields.integer(name, range) ?? fallback) : fallback),
+    flagOr(name, fallback) {
+      if (!all.has(name)) return fallback;
+      const value = source(name);
+      if (value !== "true" && value !== "false") refuse(name, "must be true or false");
+      return value === "true";
+    },
+    oneOf(name, values) {
+      const value = source(name);
+      const found = values.find((candidate) => candidate === value);
+      if (found === undefined)
+        refuse(name, all.has(name) ? `must be one of ${values.join(", ")}` : `is required: one of ${values.join(", ")}`);
+      return found;
+    },
+    finish() {
+      for (const [name, pair] of unread) file.refuse(pair.key, pathOf(name), "is not a known field");
+    },
+  };
+  return fields;
+}
+
+/** The items of a list, or none and a fault when the node is no list. */
+export function itemsOf(file: YamlFile, node: Node | null | undefined, path: string): Node[] {
+  if (!isSeq(node)) {
+    file.refuse(node, path, "must be a list");
+    return [];
+  }
+  return node.items as Node[];
+}
+
+/** Names and values of a mapping whose names are free. */
+export function entriesOf(file: YamlFile, node: Node | null | undefined, path: string): [string, Node | null | undefined][] {
+  if (!isMap(node)) {
+    file.refuse(node, path, "must be a mapping");
+    return [];
+  }
+  return (node.items as Pair<Node, Node | null>[]).map((pair) => [keyOf(pair), pair.value]);
+}
+
+/** A scalar as it is written, so that `2.50` never passes through a float; `undefined` for null, aliases and collections. */
+export function scalarSource(node: Node | null | undefined): string | undefined {
+  if (!isScalar(node) || isAlias(node) || node.value === null) return undefined;
+  if (typeof node.value === "string") return node.value;
+  return node.source;
+}
+
+function keyOf(pair: Pair<Node, Node | null>): string {
+  return scalarSource(pair.key) ?? "";
+}
