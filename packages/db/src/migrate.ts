@@ -85,6 +85,9 @@ export async function migrationStatus(owner: Connection, directory: string = mig
 async function withOwner<T>(owner: Connection, work: (client: Client) => Promise<T>): Promise<T> {
   return await withClient(owner, "nexus-migrate", async (client) => {
     await client.query("SET search_path = public");
+    // Else a long statement of a killed runner would go on, and hold the lock, until it had something to send.
+    // Servers on systems that cannot watch a socket refuse it.
+    await client.query("SET client_connection_check_interval = '500ms'").catch(() => {});
     return await work(client);
   });
 }

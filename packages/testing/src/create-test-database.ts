@@ -15,13 +15,13 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A migrated database of the caller's own, cloned from the run's template. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/** A database of the caller's own, cloned from the run's migrated template; with `empty`, one that no migration has seen. */
+export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
   const { owner: template, passwords } = inject("nexusTestCluster");
   const database = `test_${randomBytes(8).toString("hex")}`;
   const maintenance = { ...template, database: "postgres" };
   await executeStatements(maintenance, "nexus-testing", [
-    `CREATE DATABASE ${database} TEMPLATE ${templateDatabase}`,
+    `CREATE DATABASE ${database} TEMPLATE ${options.empty ? "template1" : templateDatabase}`,
     // Rights on a database are not cloned with it.
     `REVOKE CONNECT, TEMPORARY ON DATABASE ${database} FROM PUBLIC`,
     `GRANT CONNECT ON DATABASE ${database} TO nexus_api, nexus_ai, nexus_keys`,
