@@ -1,3 +1,6 @@
+-- Time columns hold whole milliseconds, timestamptz(3): that is what a JavaScript Date holds, so a time read back and
+-- compared, as a page cursor does, is the time in the row.
+
 -- Log-like tables are partitioned by month and retained by dropping partitions, never by DELETE.
 -- `partitioned_tables` names them; `ensure_month_partitions` keeps every one of them made ahead of time, so that
 -- no insert ever meets a month without a partition. Services call it daily; it runs with the owner's rights.
@@ -30,8 +33,10 @@ BEGIN
       month := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i)) AT TIME ZONE 'UTC';
       partition := format('%s_%s', parent.table_name, to_char(month AT TIME ZONE 'UTC', 'YYYYMM'));
       CONTINUE WHEN to_regclass('public.' || quote_ident(partition)) IS NOT NULL;
-      EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
-        partition, parent.table_name, month, ((month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC');
+      -- Made apart and attached: CREATE … PARTITION OF would lock out every insert while it waits for the longest reader.
+      EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition, parent.table_name);
+      EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        parent.table_name, partition, month, ((month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC');
       IF parent.append_only THEN
         EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.%I EXECUTE FUNCTION refuse_change()', partition);
       END IF;
@@ -43,4 +48,6 @@ END $$;
 
 REVOKE ALL ON FUNCTION ensure_month_partitions(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ensure_month_partitions(integer) TO nexus_api, nexus_ai, nexus_keys;
+-- New databases of PostgreSQL 15 have it so; those upgraded from an earlier one do not.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO nexus_api, nexus_ai, nexus_keys;

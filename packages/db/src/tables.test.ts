@@ -1,0 +1,211 @@
+import { createTestDatabase } from "@nexus/testing";
+import { type SelectType, sql } from "kysely";
+import { expect, test } from "vitest";
+import type { Tables } from "./tables.ts";
+
+type Base<T> = T extends bigint
+  ? "int8"
+  : T extends Date
+    ? "timestamptz"
+    : T extends Buffer
+      ? "bytea"
+      : T extends boolean
+        ? "bool"
+        : T extends number
+          ? "int2" | "int4"
+          : T extends string[]
+            ? "_text" | "_uuid" | "_cidr"
+            : T extends string
+              ? "text" | "uuid" | "inet"
+              : "jsonb";
+type ColumnName<T> = null extends T ? `${Base<NonNullable<T>>}?` : Base<T>;
+type Columns = { [Table in keyof Tables]: { [Column in keyof Tables[Table]]: ColumnName<SelectType<Tables[Table][Column]>> } };
+
+/** The compiler holds this against `Tables`, the test against a migrated database; so the two agree. */
+const columns: Columns = {
+  organizations: { id: "uuid", name: "text", personal: "bool", created_at: "timestamptz" },
+  users: {
+    id: "uuid",
+    email: "text",
+    email_verified: "bool",
+    name: "text",
+    image: "text?",
+    role: "text",
+    created_at: "timestamptz",
+    updated_at: "timestamptz",
+    disabled_at: "timestamptz?",
+  },
+  members: { organization_id: "uuid", user_id: "uuid", role: "text", created_at: "timestamptz" },
+  accounts: {
+    id: "uuid",
+    user_id: "uuid",
+    provider_id: "text",
+    account_id: "text",
+    password_hash: "text?",
+    created_at: "timestamptz",
+    updated_at: "timestamptz",
+  },
+  sessions: {
+    id: "uuid",
+    token_hash: "bytea",
+    user_id: "uuid",
+    organization_id: "uuid",
+    amr: "_text",
+    aal: "int2",
+    auth_time: "timestamptz",
+    ip: "inet?",
+    user_agent: "text?",
+    created_at: "timestamptz",
+    last_seen_at: "timestamptz",
+    idle_expires_at: "timestamptz",
+    absolute_expires_at: "timestamptz",
+    revoked_at: "timestamptz?",
+    revoked_reason: "text?",
+  },
+  setup_codes: { code_hash: "bytea", created_at: "timestamptz", expires_at: "timestamptz", used_at: "timestamptz?" },
+  signing_keys: {
+    kid: "text",
+    algorithm: "text",
+    public_jwk: "jsonb",
+    wrapped_private_jwk: "bytea",
+    created_at: "timestamptz",
+    active_from: "timestamptz",
+    retired_at: "timestamptz?",
+  },
+  change_counter: { only_row: "bool", generation: "uuid", rev: "int8" },
+  changes: { rev: "int8", kind: "text", subject_id: "uuid", organization_id: "uuid?", recorded_at: "timestamptz" },
+  api_keys: {
+    id: "uuid",
+    organization_id: "uuid",
+    owner_kind: "text",
+    owner_user_id: "uuid?",
+    name: "text",
+    kind: "text",
+    environment: "text",
+    state: "text",
+    scopes: "_text",
+    models: "_text?",
+    ip_allow: "_cidr?",
+    limits: "jsonb",
+    budget_ids: "_uuid",
+    metadata: "jsonb",
+    tags: "_text",
+    expires_at: "timestamptz?",
+    created_at: "timestamptz",
+    created_by: "uuid?",
+    updated_at: "timestamptz",
+    revoked_at: "timestamptz?",
+    rev: "int8",
+  },
+  api_key_versions: {
+    key_id: "uuid",
+    version: "int4",
+    hash: "bytea",
+    pepper_version: "int2",
+    display_prefix: "text",
+    created_at: "timestamptz",
+    last_used_at: "timestamptz?",
+    retires_at: "timestamptz?",
+  },
+  audit_log: {
+    id: "uuid",
+    recorded_at: "timestamptz",
+    occurred_at: "timestamptz",
+    organization_id: "uuid?",
+    action: "text",
+    outcome: "text",
+    actor: "jsonb",
+    targets: "jsonb",
+    context: "jsonb",
+    details: "jsonb",
+    schema_version: "int2",
+    writer_id: "uuid",
+    writer_seq: "int8",
+    canonical: "bytea",
+    mac: "bytea",
+  },
+  audit_inbox: { entry_id: "uuid", recorded_at: "timestamptz" },
+  audit_personal: { entry_id: "uuid", field: "text", salt: "bytea", value: "text" },
+  budgets: {
+    id: "uuid",
+    organization_id: "uuid",
+    level: "text",
+    subject: "text",
+    period: "text",
+    limit_nanos: "int8",
+    settled_nanos: "int8",
+    granted_nanos: "int8",
+    created_at: "timestamptz",
+    updated_at: "timestamptz",
+  },
+  usage_events: {
+    occurred_at: "timestamptz",
+    request_id: "uuid",
+    attempt: "int2",
+    organization_id: "uuid",
+    key_id: "uuid?",
+    user_id: "uuid?",
+    endpoint: "text",
+    model: "text",
+    provider: "text",
+    upstream_model: "text",
+    stream: "bool",
+    outcome: "text",
+    http_status: "int2?",
+    error_code: "text?",
+    input_tokens: "int8",
+    output_tokens: "int8",
+    cached_input_tokens: "int8",
+    reasoning_tokens: "int8",
+    usage_source: "text",
+    cost_nanos: "int8",
+    budget_id: "uuid?",
+    reserved_nanos: "int8",
+    price: "jsonb?",
+    duration_ms: "int4",
+    first_byte_ms: "int4?",
+    client_request_id: "text?",
+    trace_id: "text?",
+    recorded_at: "timestamptz",
+  },
+  modules: {
+    name: "text",
+    title: "text",
+    built_in: "bool",
+    status: "text",
+    since: "timestamptz",
+    checked_at: "timestamptz?",
+    latency_ms: "int4?",
+    version: "text?",
+    failures_in_a_row: "int4",
+    checks: "jsonb",
+  },
+  module_checks: { checked_at: "timestamptz", module: "text", status: "text", latency_ms: "int4?" },
+  module_incidents: { id: "uuid", module: "text", status: "text", started_at: "timestamptz", ended_at: "timestamptz?" },
+  partitioned_tables: { table_name: "text", append_only: "bool" },
+  schema_migrations: { name: "text", checksum: "text", applied_at: "timestamptz", duration_ms: "int4" },
+};
+
+test("the table types are the tables of a migrated database", async () => {
+  const database = await createTestDatabase();
+  const { rows } = await sql<{ table: string; column: string; type: string }>`
+    SELECT c.relname AS table, a.attname AS column, t.typname || CASE WHEN a.attnotnull THEN '' ELSE '?' END AS type
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition`.execute(
+    database.openOwner().db,
+  );
+  const found: Record<string, Record<string, string>> = {};
+  for (const row of rows) (found[row.table] ??= {})[row.column] = row.type;
+  expect(found).toEqual(columns);
+  await database.drop();
+});
+
+test("every time column holds whole milliseconds, so that a Date read from it equals it", async () => {
+  const database = await createTestDatabase();
+  const { rows } = await sql`
+    SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_schema = 'public' AND data_type LIKE 'timestamp%' AND datetime_precision <> 3`.execute(database.openOwner().db);
+  expect(rows).toEqual([]);
+  await database.drop();
+});
