@@ -1,0 +1,12 @@
+export { buildServer, type ListenAddress, type Server, type ServerOptions, type ServiceIdentity } from "./build-server.ts";
+export { type Caller, isAdmin, type KeyCaller, type Permission, type PersonCaller, type ServiceCaller } from "./caller.ts";
+export { type App, record } from "./create-listener.ts";
+export type { HealthCheck } from "./health.ts";
+export { personTokenVerifier } from "./person-token.ts";
+export { type ErrorDialect, problemDocument, toProblem } from "./problem-answer.ts";
+export { callerOf, personOf, type RequestContext, requestContext } from "./request-context.ts";
+export { runMain } from "./run-main.ts";
+export { listenAddressOf, serverFields, trustedProxiesOf } from "./server-fields.ts";
+export { openServiceClient, type ServiceClient } from "./service-client.ts";
+export { bearerOf, loadServiceTokens, serviceTokenFields, type ServiceTokens } from "./service-tokens.ts";
+export type { HomePage } from "./system-routes.ts";
