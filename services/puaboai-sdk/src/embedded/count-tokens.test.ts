@@ -1,5 +1,5 @@
-import { countTokens, endOfTokens, endOfWord } from "./count-tokens.ts";
 import { expect, test } from "vitest";
+import { countTokens, endOfTokens, endOfWord } from "./count-tokens.ts";
 
 test.each([
   ["", 0],

@@ -1,7 +1,7 @@
-import { discoverLocalServers } from "./discover-local-servers.ts";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { discoverLocalServers } from "./discover-local-servers.ts";
 
 const servers: Server[] = [];
 afterEach(() => {

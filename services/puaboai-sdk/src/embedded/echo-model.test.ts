@@ -1,7 +1,7 @@
+import { expect, test } from "vitest";
 import { type LocalChatPart, type LocalMessage } from "../local-model.ts";
 import { countTokens } from "./count-tokens.ts";
 import { echoModel } from "./echo-model.ts";
-import { expect, test } from "vitest";
 
 const never = new AbortController().signal;
 

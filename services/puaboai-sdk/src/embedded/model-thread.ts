@@ -1,11 +1,13 @@
+import { Worker } from "node:worker_threads";
+import { Problem } from "@nexus/core";
 import { type Finding } from "./guide-index.ts";
 import { type EmbeddedTexts } from "./load-embedder.ts";
-import { Problem } from "@nexus/core";
-import { Worker } from "node:worker_threads";
 
 export interface ThreadSettings {
   /** The folder that holds README.md and docs/. */
   rootDirectory: string;
+  /** A question waits this long for the passages' vectors, then is answered by its words alone; they go on being made. */
+  vectorPatienceMs?: number;
 }
 
 export type ThreadRequest =
@@ -61,7 +63,14 @@ export class ModelThread {
   #ending: Promise<unknown> = Promise.resolve();
 
   constructor(options: ModelThreadOptions) {
-    this.#options = { queueLimit: 64, deadlineMs: 20_000, idleMs: 300_000, startThread: startModelThread, ...options };
+    this.#options = {
+      queueLimit: 64,
+      deadlineMs: 20_000,
+      idleMs: 300_000,
+      vectorPatienceMs: 1_500,
+      startThread: startModelThread,
+      ...options,
+    };
   }
 
   /** @throws Problem `unavailable` when the queue is full, the thread fails or it is closed; the signal's reason on abort */
@@ -119,7 +128,8 @@ export class ModelThread {
   }
 
   #start(): Worker {
-    const worker = this.#options.startThread({ rootDirectory: this.#options.rootDirectory });
+    const { rootDirectory, vectorPatienceMs } = this.#options;
+    const worker = this.#options.startThread({ rootDirectory, vectorPatienceMs });
     worker.on("message", (answer: ThreadAnswer) => {
       if (worker !== this.#worker) return;
       const job = this.#running;

@@ -1,9 +1,9 @@
+import { fileURLToPath } from "node:url";
 import { type LocalModels } from "../local-model.ts";
 import { echoModel } from "./echo-model.ts";
 import { embeddingModel } from "./embedding-model.ts";
 import { guideModel } from "./guide-model.ts";
 import { ModelThread, type ModelThreadOptions } from "./model-thread.ts";
-import { fileURLToPath } from "node:url";
 
 export type EmbeddedModelsOptions = Partial<ModelThreadOptions>;
 export type EmbeddedModels = LocalModels;

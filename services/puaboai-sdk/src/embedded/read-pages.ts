@@ -1,7 +1,7 @@
-import { type Passage } from "./passage.ts";
-import { splitPage } from "./split-page.ts";
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import { type Passage } from "./passage.ts";
+import { splitPage } from "./split-page.ts";
 
 const mostPages = 300;
 const largestPageBytes = 256 * 1024;

@@ -1,6 +1,6 @@
+import { expect, test } from "vitest";
 import { addressOf } from "./passage.ts";
 import { plainText, splitPage } from "./split-page.ts";
-import { expect, test } from "vitest";
 
 const page = `# API keys
 

@@ -1,5 +1,5 @@
-import { stemOf, wordsOf } from "./words-of.ts";
 import { expect, test } from "vitest";
+import { stemOf, wordsOf } from "./words-of.ts";
 
 test.each([
   ["verify", "verified", "verifies", "verifying"],

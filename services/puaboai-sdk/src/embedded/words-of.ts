@@ -69,7 +69,8 @@ export function wordsOf(text: string): string[] {
 }
 
 function add(words: string[], word: string): void {
-  if (word !== "" && !stopWords.has(word)) words.push(stemOf(word));
+  // A lone letter or digit says nothing about what a text is about.
+  if (word.length > 1 && !stopWords.has(word)) words.push(stemOf(word));
 }
 
 /** A common beginning for the forms of one word: `verify`, `verified` and `verification` meet. Not a linguist's stem. */
