@@ -1,0 +1,38 @@
+/** What an operator needs after a failed step, with every secret of the deployment blacked out. */
+import { secretFields } from "../env-file/env-fields.ts";
+import type { Deployment, StepError } from "./step.ts";
+
+export async function explainFailure(deployment: Deployment, error: StepError): Promise<string> {
+  const { docker } = deployment;
+  const parts: string[] = [];
+  if (error.evidence) parts.push(error.evidence.trimEnd());
+  for (const service of error.services) {
+    const health = await docker.docker([
+      "inspect",
+      "--format",
+      "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{range .Log}}\n{{.Output}}{{end}}{{end}}",
+      service,
+    ]);
+    if (health.code !== 0) continue;
+    parts.push(`${service}: ${health.stdout.trim().split("\n").slice(-3).join("\n")}`);
+    const logs = await docker.compose(["logs", "--no-color", "--no-log-prefix", "--tail", "15", service]);
+    if (logs.stdout.trim()) parts.push(indent(logs.stdout.trimEnd()));
+  }
+  const left = await docker.compose(["ps", "--all", "--format", "{{.Name}}: {{.Status}}"]);
+  parts.push(
+    left.stdout.trim() ? `What is there now:\n${indent(left.stdout.trimEnd())}` : "No container of this deployment is there.",
+  );
+  return redact(parts.join("\n"), deployment.values);
+}
+
+const indent = (text: string): string => text.replace(/^/gm, "  ");
+
+/** Replaces every secret of `.env.pf`, wherever it turned up. */
+function redact(text: string, values: ReadonlyMap<string, string>): string {
+  return secretFields
+    .flatMap(({ name, core = (value) => value }) => {
+      const value = core(values.get(name) ?? "");
+      return value ? [{ name, value }] : [];
+    })
+    .reduce((clean, { name, value }) => clean.replaceAll(value, `[${name}]`), text);
+}
