@@ -13,15 +13,16 @@ const turn = 16;
 
 /**
  * `use-lite-en-512`: Universal Sentence Encoder Lite (English), 512 numbers of L2 length 1 for each input, so that the dot
- * product of two is their cosine. Tokens are those of the model's own vocabulary.
+ * product of two is their cosine. Tokens are those of the model's own vocabulary; the model reads the first 128 of them, as
+ * sentence encoders do, and all are counted.
  */
 export function embeddingModel(thread: ModelThread): LocalEmbeddingModel {
   return {
     kind: "embeddings",
     id: "use-lite-en-512",
     description:
-      "Sentence embeddings in English, 512 dimensions, length 1; runs inside the gateway (Universal Sentence Encoder Lite).",
-    contextTokens: longestInput,
+      "Sentence embeddings in English, 512 dimensions, length 1; reads the first 128 tokens of an input. Runs inside the gateway.",
+    contextTokens: 128,
     demo: false,
     dimensions,
     async embed(inputs, signal) {

@@ -54,6 +54,14 @@ test("embeddings have length 1, are the same for the same text and near for what
   expect(cosine(alone.vectors[0]!, other)).toBeCloseTo(1, 5);
 });
 
+test("only the first 128 tokens of an input make its vector, and all are counted", async () => {
+  const model = embeddingModel(open());
+  const begin = "the key of the gateway was revoked by its owner ".repeat(20);
+  const [one, other] = (await model.embed([`${begin} elephants swim in oceans`, `${begin} budgets cost dollars`], never)).vectors;
+  expect(cosine(one!, other!)).toBeCloseTo(1, 5);
+  expect((await model.embed([begin], never)).inputTokens).toBeGreaterThan(128);
+});
+
 test("the model is loaded in its thread only, and with the first call only", async () => {
   const listeners = process.listenerCount("uncaughtException") + process.listenerCount("unhandledRejection");
   const thread = open();
