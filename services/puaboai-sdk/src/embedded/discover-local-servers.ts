@@ -1,5 +1,5 @@
 /** Model servers that people run beside the gateway, at the ports they take when nothing is configured. */
-export const usualPorts = { ollama: 11_434, "lm-studio": 1_234, "llama-server": 8_080 } as const;
+const usualPorts = { ollama: 11_434, "lm-studio": 1_234, "llama-server": 8_080 } as const;
 
 /** An OpenAI-compatible server found on this machine. */
 export interface LocalServer {

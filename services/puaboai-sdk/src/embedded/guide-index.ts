@@ -19,7 +19,7 @@ export interface Finding {
   similarity: number | undefined;
 }
 
-export interface GuideQuestion {
+interface GuideQuestion {
   text: string;
   /** What the user said before, for a question that continues it. */
   before: string;

@@ -6,9 +6,144 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LocalChatModel, type LocalChatPart, type LocalMessage, type LocalModels } from "../local-model.ts";
 import { countTokens } from "./count-tokens.ts";
 import { guideModel } from "./guide-model.ts";
-import { heldBackQuestions, questions, strangeQuestions } from "./guide-questions.fixture.ts";
 import { ModelThread } from "./model-thread.ts";
 import { openEmbeddedModels } from "./open-embedded-models.ts";
+
+/** A question and the addresses of the passages of which any answers it. */
+type Question = readonly [question: string, ...addresses: string[]];
+
+/** The search was tuned with these. */
+const questions: readonly Question[] = [
+  ["How do I create an API key?", "docs/api-keys.md#create-a-key", "docs/getting-started.md#create-an-api-key"],
+  ["revoke a key", "docs/api-keys.md#revoke-a-key"],
+  ["What does an API key look like?", "docs/api-keys.md#what-a-key-looks-like"],
+  ["How can I check a key's checksum without the network?", "docs/api-keys.md#check-a-key-offline"],
+  ["how are keys hashed in the database", "docs/api-keys.md#how-keys-are-stored", "docs/security.md#what-is-stored-and-how"],
+  ["which scopes exist?", "docs/api-keys.md#scopes"],
+  ["I forgot to copy my key, can I see it again?", "docs/api-keys.md#i-lost-a-key"],
+  ["How do I sign in with curl?", "docs/accounts.md#sign-in-and-sign-out", "docs/getting-started.md#sign-in"],
+  ["How long does a session last?", "docs/accounts.md#how-long-a-session-lasts"],
+  ["how do I let other people register?", "docs/accounts.md#sign-up"],
+  ["what are the password rules", "docs/accounts.md#passwords"],
+  [
+    "Where is the default admin account?",
+    "docs/accounts.md#first-administrator",
+    "docs/getting-started.md#make-the-first-administrator",
+  ],
+  ["How do I validate a JWT in my own service?", "docs/accounts.md#check-a-token-in-your-own-service"],
+  ["How do I add a real model?", "docs/gateway.md#add-a-model-provider"],
+  ["Can I use it with the OpenAI Python library?", "docs/gateway.md#use-an-openai-client"],
+  ["does streaming work?", "docs/gateway.md#streaming"],
+  [
+    "How do I see what my calls cost?",
+    "docs/gateway.md#usage-and-cost",
+    "docs/getting-started.md#see-what-it-cost-and-what-was-recorded",
+  ],
+  ["How do I use Ollama?", "docs/gateway.md#local-model-servers"],
+  ["What happens when PostgreSQL is down?", "docs/failure-modes.md#postgresql-is-away"],
+  ["what happens if redis dies", "docs/failure-modes.md#redis-is-away-or-hangs"],
+  ["Who can change the audit log?", "docs/audit.md#why-an-entry-cannot-be-changed"],
+  ["How do I read the audit log?", "docs/audit.md#read-the-audit-log"],
+  ["how do I deploy with docker", "docs/deployment.md#deploy"],
+  [
+    "How do I change the port?",
+    "docs/getting-started.md#run-two-copies-side-by-side",
+    "docs/getting-started.md#a-port-is-taken",
+    "README.md#configuration",
+  ],
+  ["is there a health check endpoint", "docs/modules-and-status.md#is-a-service-healthy"],
+  ["where are prometheus metrics", "docs/modules-and-status.md#metrics"],
+  ["How big may a request be?", "docs/limits-and-sizes.md"],
+  ["Are prompts stored?", "docs/security.md#prompts-and-answers"],
+  ["can you tell me how to get rid of a key that leaked", "docs/api-keys.md#revoke-a-key", "docs/api-keys.md#find-leaked-keys"],
+  ["what's the difference between sk and svc keys", "docs/api-keys.md#kinds-of-keys"],
+  [
+    "how many dimensions do the embeddings have",
+    "docs/gateway.md#models-that-need-no-account",
+    "docs/getting-started.md#get-embeddings",
+  ],
+  ["why do I get 402", "docs/gateway.md#errors", "docs/gateway.md#budgets"],
+  ["which containers are started", "docs/deployment.md#what-runs"],
+  ["how do I verify somebody's key from my backend", "docs/api-keys.md#verify-a-key-in-your-own-service"],
+  [
+    "where does npm start keep its data",
+    "docs/getting-started.md#stop-start-again-begin-anew",
+    "README.md#quickstart",
+    "README.md#configuration",
+    "docs/getting-started.md#install-and-start",
+  ],
+  ["how do I follow a request through the logs", "docs/modules-and-status.md#follow-one-request", "docs/gateway.md#request-ids"],
+  ["what if the provider is too slow", "docs/failure-modes.md#a-model-provider-is-away-or-slow"],
+  ["can the database administrator read passwords", "docs/security.md#what-is-stored-and-how", "docs/accounts.md#passwords"],
+  ["how do I put https in front", "docs/security.md#tls", "docs/deployment.md#before-the-public-internet"],
+  ["what does embedded-echo do", "docs/gateway.md#models-that-need-no-account"],
+  ["tokens for pv-keys expire after how long?", "docs/accounts.md#tokens-for-the-other-services", "docs/limits-and-sizes.md"],
+  ["in which order do the containers come up", "docs/deployment.md#startup-order"],
+  ["what do I need to install first", "docs/getting-started.md#what-you-need", "README.md#two-commands"],
+  ["What is Nexus COS?", "README.md", "docs/getting-started.md"],
+];
+
+/** Written down before the search was tried with them, and not tuned with since. */
+const heldBackQuestions: readonly Question[] = [
+  ["show me how to list all my keys", "docs/api-keys.md#list-and-read-keys"],
+  ["when does a key expire?", "docs/api-keys.md#create-a-key", "docs/limits-and-sizes.md"],
+  ["what is the difference between livez and readyz", "docs/modules-and-status.md#is-it-alive-is-it-ready"],
+  ["which modules can I ask the status of?", "docs/modules-and-status.md#status-of-a-module"],
+  ["do you keep the text of my conversations?", "docs/security.md#prompts-and-answers"],
+  [
+    "what does kill -9 do to my data",
+    "docs/failure-modes.md#a-service-is-killed",
+    "docs/getting-started.md#stop-start-again-begin-anew",
+  ],
+  ["how do I log out", "docs/accounts.md#sign-in-and-sign-out"],
+  ["what claims are in the token", "docs/accounts.md#check-a-token-in-your-own-service"],
+  ["how do I reset everything and start over", "docs/getting-started.md#stop-start-again-begin-anew"],
+  ["filter audit events by action", "docs/audit.md#read-the-audit-log"],
+  ["how many texts can I embed in one call", "docs/limits-and-sizes.md#embedded-models"],
+  [
+    "is my IP address stored in the audit log",
+    "docs/audit.md#personal-data",
+    "docs/security.md#what-is-stored-and-how",
+    "docs/audit.md#what-an-entry-holds",
+  ],
+  ["what permissions does an administrator have", "docs/accounts.md#roles"],
+  ["which error do I get for an unknown model", "docs/gateway.md#errors"],
+  ["how are costs represented", "docs/gateway.md#usage-and-cost"],
+  ["which database roles are there", "docs/security.md#who-may-write-which-table"],
+  ["can a leaked key be found by a scanner", "docs/api-keys.md#find-leaked-keys"],
+  ["what happens if the configuration has a mistake", "docs/failure-modes.md#the-configuration-is-wrong"],
+  ["how do I follow the logs of the containers", "docs/deployment.md#watch-it"],
+  [
+    "what is pv_sk_live",
+    "docs/api-keys.md#what-a-key-looks-like",
+    "docs/api-keys.md#kinds-of-keys",
+    "docs/api-keys.md#use-a-key",
+  ],
+];
+
+/** Nothing in the documentation answers these. */
+const strangeQuestions: readonly string[] = [
+  "What is the capital of France?",
+  "write me a poem about autumn",
+  "who won the world cup in 2018",
+  "How do I bake bread?",
+  "What is the weather tomorrow?",
+  "translate this to Spanish",
+  "What's the meaning of life?",
+  "recommend a good movie",
+  "Wie erstelle ich einen Schlüssel?",
+  "how tall is mount everest",
+  "solve x^2 = 4",
+  "tell me a joke",
+  "what is the best pizza topping",
+  "how do I train a neural network",
+  "which stocks should I buy",
+  "what is the population of Berlin",
+  "how many users does Facebook have",
+  "Who is the president?",
+  "explain quantum entanglement",
+  "fix my car engine",
+];
 
 const never = new AbortController().signal;
 const rootDirectory = fileURLToPath(new URL("../../../../", import.meta.url));

@@ -14,7 +14,7 @@ export interface Term {
   synonyms: ReadonlyMap<string, number>;
 }
 
-export interface KeywordScore {
+interface KeywordScore {
   score: number;
   /** The share of the question's weight in rare words that the text holds, 0 to 1. */
   coverage: number;

@@ -1,7 +1,7 @@
 import { type Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { embeddingModel } from "./embedding-model.ts";
-import { ModelThread, type ModelThreadOptions, startModelThread } from "./model-thread.ts";
+import { ModelThread, type ModelThreadOptions } from "./model-thread.ts";
 
 const never = new AbortController().signal;
 const opened: ModelThread[] = [];
@@ -17,11 +17,7 @@ afterEach(async () => {
 function open(options: Partial<ModelThreadOptions> = {}): ModelThread {
   const thread = new ModelThread({
     rootDirectory: "/nonexistent",
-    startThread: (settings) => {
-      const worker = startModelThread(settings);
-      workers.push(worker);
-      return worker;
-    },
+    onThread: (worker) => workers.push(worker),
     ...options,
   });
   opened.push(thread);

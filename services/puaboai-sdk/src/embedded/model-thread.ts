@@ -26,8 +26,8 @@ export interface ModelThreadOptions extends ThreadSettings {
   deadlineMs?: number;
   /** The thread ends, and its memory is free, after this time without a request. */
   idleMs?: number;
-  /** For tests that kill it. */
-  startThread?: (settings: ThreadSettings) => Worker;
+  /** Is shown every thread that starts: for tests that kill it. */
+  onThread?: (thread: Worker) => void;
 }
 
 interface Job {
@@ -40,7 +40,7 @@ interface Job {
 /** The thread's heap for JavaScript; the model's own memory (about 30 MB of weights) lies outside it. */
 const heapLimitMb = 512;
 
-export function startModelThread(settings: ThreadSettings): Worker {
+function startModelThread(settings: ThreadSettings): Worker {
   return new Worker(new URL("run-model-thread.ts", import.meta.url), {
     name: "embedded-models",
     workerData: settings,
@@ -68,7 +68,7 @@ export class ModelThread {
       deadlineMs: 20_000,
       idleMs: 300_000,
       vectorPatienceMs: 1_500,
-      startThread: startModelThread,
+      onThread: () => {},
       ...options,
     };
   }
@@ -128,8 +128,9 @@ export class ModelThread {
   }
 
   #start(): Worker {
-    const { rootDirectory, vectorPatienceMs } = this.#options;
-    const worker = this.#options.startThread({ rootDirectory, vectorPatienceMs });
+    const { rootDirectory, vectorPatienceMs, onThread } = this.#options;
+    const worker = startModelThread({ rootDirectory, vectorPatienceMs });
+    onThread(worker);
     worker.on("message", (answer: ThreadAnswer) => {
       if (worker !== this.#worker) return;
       const job = this.#running;
