@@ -1,0 +1,39 @@
+import { assert, type Clock, uuidOf } from "@nexus/core";
+import type { Db } from "@nexus/db";
+import { isLive, type Session, type SessionLifetime, touchAfterMs } from "./session.ts";
+import type { SessionCache } from "./session-cache.ts";
+import { hashSessionToken } from "./session-token.ts";
+import { findLiveSession, touchSession } from "./sessions.store.ts";
+
+interface Needs {
+  db: Db;
+  clock: Clock;
+  sessionCache: SessionCache;
+  sessionLifetime: SessionLifetime;
+}
+
+/**
+ * The live session behind a token, from the cache or from PostgreSQL; `undefined` for a token that opens none.
+ * With PostgreSQL away it throws what PostgreSQL threw: not knowing is never "signed out".
+ */
+export async function findSession(needs: Needs, token: string): Promise<Session | undefined> {
+  const tokenHash = hashSessionToken(token);
+  if (!tokenHash) return undefined;
+  const now = needs.clock.now();
+  const cached = await needs.sessionCache.read(tokenHash);
+  if (cached.session) return isLive(cached.session, now) ? cached.session : undefined;
+  const stored = await findLiveSession(needs.db, tokenHash, new Date(now));
+  if (!stored) return undefined;
+  const session = await touch(needs, stored, now);
+  await needs.sessionCache.fill(tokenHash, cached.stamp, session);
+  return session;
+}
+
+async function touch(needs: Needs, session: Session, now: number): Promise<Session> {
+  if (now - session.lastSeenAt < touchAfterMs) return session;
+  const id = uuidOf("session", session.id);
+  assert(id, "a stored session has a whole id");
+  const idleExpiresAt = Math.min(now + needs.sessionLifetime.idleMs, session.absoluteExpiresAt);
+  await touchSession(needs.db, id, new Date(now), new Date(idleExpiresAt));
+  return { ...session, lastSeenAt: now, idleExpiresAt };
+}
