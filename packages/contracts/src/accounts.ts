@@ -1,9 +1,9 @@
-import { strictObject, Timestamp } from "./common.ts";
 /**
  * `/api/auth/*` in the wire format of better-auth's version 1, so that its unmodified client works here; names are camelCase for
  * that reason. One difference on purpose: where that format has a session's `token`, we give its public id (`ses_…`).
  */
 import { type Static, Type } from "typebox";
+import { strictObject, Timestamp } from "./common.ts";
 
 const Email = Type.String({ minLength: 1, maxLength: 320 });
 // Longer than any password that is accepted, so that one too long is answered as such.
@@ -18,6 +18,9 @@ export const SetupRequest = strictObject({
   name: Name,
 });
 export type SetupRequest = Static<typeof SetupRequest>;
+
+/** What a browser's form gets. */
+export const SetupPage = Type.String({ description: "an HTML page" });
 
 export const SetupQuery = strictObject({ code: Type.Optional(Type.String({ maxLength: 200 })) });
 
@@ -68,6 +71,9 @@ export type AuthSession = Static<typeof AuthSession>;
 
 export const SignUpAnswer = strictObject({ token: Type.String({ description: "ses_…" }), user: AuthUser });
 export type SignUpAnswer = Static<typeof SignUpAnswer>;
+
+/** JSON for a program, a page for a browser's form. */
+export const SetupAnswer = Type.Union([SignUpAnswer, SetupPage]);
 
 export const SignInAnswer = strictObject({
   redirect: Type.Literal(false),

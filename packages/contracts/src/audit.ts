@@ -1,6 +1,6 @@
-import { page, pageQuery, strictObject, Timestamp } from "./common.ts";
 /** `GET /api/audit/events`: who did what, when, from where. For administrators. */
 import { type Static, Type } from "typebox";
+import { page, pageQuery, strictObject, Timestamp } from "./common.ts";
 
 export const AuditEventsQuery = strictObject({
   ...pageQuery,

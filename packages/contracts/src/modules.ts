@@ -1,6 +1,6 @@
-import { strictObject, Timestamp } from "./common.ts";
 /** `GET /api/<module>/status`: what the platform knows about each of its parts. Public, without the reasons of a fault. */
 import { type Static, Type } from "typebox";
+import { strictObject, Timestamp } from "./common.ts";
 
 export const moduleStates = ["operational", "degraded", "down", "unknown", "maintenance"] as const;
 export type ModuleState = (typeof moduleStates)[number];

@@ -1,6 +1,6 @@
-import { strictObject, Timestamp } from "./common.ts";
 /** `POST /v1/keys/verify`: an invalid key is an answer, not an error. */
 import { type Static, Type } from "typebox";
+import { strictObject, Timestamp } from "./common.ts";
 
 export const VerifyKeyRequest = strictObject({
   key: Type.String({ minLength: 1, maxLength: 1024, description: "the key as the caller presented it" }),

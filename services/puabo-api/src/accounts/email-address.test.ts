@@ -1,5 +1,5 @@
-import { parseEmailAddress } from "./email-address.ts";
 import { expect, test } from "vitest";
+import { parseEmailAddress } from "./email-address.ts";
 
 test("an address is one address whatever its case", () => {
   expect(parseEmailAddress(" Ann@Example.ORG ")).toBe("ann@example.org");

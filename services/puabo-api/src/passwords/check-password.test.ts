@@ -1,5 +1,5 @@
-import { checkPassword } from "./check-password.ts";
 import { expect, test } from "vitest";
+import { checkPassword } from "./check-password.ts";
 
 const ann = { email: "ann.lovelace+x@example.org", name: "Ann Lovelace" };
 

@@ -1,6 +1,6 @@
-import { openPasswordHasher, parallelHashes } from "./password-hasher.ts";
 import { hash } from "@node-rs/argon2";
 import { expect, test } from "vitest";
+import { openPasswordHasher, parallelHashes } from "./password-hasher.ts";
 
 test("a password matches its own hash alone, and the hash names today's parameters", async () => {
   const hasher = await openPasswordHasher({ parallel: 1, maxWaiting: 8 });

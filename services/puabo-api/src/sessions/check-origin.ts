@@ -40,5 +40,7 @@ function isOwnOrigin(origin: string, publicUrl: string): boolean {
 
 /** A host name as `URL` gives it, IPv6 in brackets. */
 export function isLoopbackHost(hostname: string): boolean {
-  return hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+  return (
+    hostname === "localhost" || hostname.endsWith(".localhost") || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname)
+  );
 }

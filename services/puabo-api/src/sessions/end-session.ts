@@ -1,8 +1,8 @@
 import type { AuditContext, AuditWriter } from "@nexus/audit";
 import { assert, type Clock, uuidOf } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
-import type { Session } from "./session.ts";
 import type { SessionCache } from "./session-cache.ts";
+import type { Session } from "./session.ts";
 import { recordSessionChange, revokeSession } from "./sessions.store.ts";
 
 interface Needs {
@@ -16,7 +16,10 @@ interface Needs {
  * Ends a session: the row, the audit entry and the change feed in one transaction, then the cache. When it returns, no replica
  * finds the session in PostgreSQL, and a cache that could not be reached is not believed until it has been.
  */
-export async function endSession(needs: Needs, ended: { session: Session; tokenHash: Buffer; context: AuditContext }): Promise<void> {
+export async function endSession(
+  needs: Needs,
+  ended: { session: Session; tokenHash: Buffer; context: AuditContext },
+): Promise<void> {
   const { session, tokenHash, context } = ended;
   const id = uuidOf("session", session.id);
   const organizationId = uuidOf("organization", session.organizationId);
@@ -34,5 +37,5 @@ export async function endSession(needs: Needs, ended: { session: Session; tokenH
     });
     await recordSessionChange(tx, id, organizationId);
   });
-  await needs.sessionCache.forget(tokenHash);
+  await needs.sessionCache.forget(session.user.id, tokenHash);
 }

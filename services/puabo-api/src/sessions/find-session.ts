@@ -1,8 +1,8 @@
 import { assert, type Clock, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { isLive, type Session, type SessionLifetime, touchAfterMs } from "./session.ts";
 import type { SessionCache } from "./session-cache.ts";
 import { hashSessionToken } from "./session-token.ts";
+import { isLive, type Session, type SessionLifetime, touchAfterMs } from "./session.ts";
 import { findLiveSession, touchSession } from "./sessions.store.ts";
 
 interface Needs {
@@ -21,12 +21,16 @@ export async function findSession(needs: Needs, token: string): Promise<Session 
   if (!tokenHash) return undefined;
   const now = needs.clock.now();
   const cached = await needs.sessionCache.read(tokenHash);
-  if (cached.session) return isLive(cached.session, now) ? cached.session : undefined;
+  if (cached) return isLive(cached, now) ? cached : undefined;
   const stored = await findLiveSession(needs.db, tokenHash, new Date(now));
   if (!stored) return undefined;
   const session = await touch(needs, stored, now);
-  await needs.sessionCache.fill(tokenHash, cached.stamp, session);
-  return session;
+  const ticket = await needs.sessionCache.ticketFor(session.user.id);
+  if (!ticket) return session;
+  // Read once more: only a row seen after the ticket was given may be kept. Whatever ends the session from here on voids the ticket.
+  const confirmed = await findLiveSession(needs.db, tokenHash, new Date(now));
+  if (confirmed) await needs.sessionCache.fill(tokenHash, ticket, confirmed);
+  return confirmed;
 }
 
 async function touch(needs: Needs, session: Session, now: number): Promise<Session> {

@@ -1,8 +1,8 @@
 import { newUuid, toId, uuidOf, type OrganizationId, type SessionId } from "@nexus/core";
 import { assert, type Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import type { Session, SessionLifetime, SessionUser } from "./session.ts";
 import { generateSessionToken, hashSessionToken } from "./session-token.ts";
+import type { Session, SessionLifetime, SessionUser } from "./session.ts";
 import { insertSession } from "./sessions.store.ts";
 
 interface NewSession {

@@ -43,7 +43,9 @@ export async function ensureSigningKey(needs: Needs, jwtSecret: string): Promise
   });
   const opened = await Promise.all(stored.map((key) => unwrapSigningKey(key, jwtSecret)));
   if (opened.includes(undefined)) {
-    throw new ConfigError(["JWT_SECRET does not open the signing keys in the database: it is not the secret they were stored with"]);
+    throw new ConfigError([
+      "JWT_SECRET does not open the signing keys in the database: it is not the secret they were stored with",
+    ]);
   }
   const current = opened[0];
   assert(current, "the first signing key was just opened");

@@ -13,7 +13,11 @@ interface Needs {
 }
 
 /** A token (RFC 9068, `at+jwt`) with which a signed-in person reaches one other service for five minutes. */
-export async function issueToken(needs: Needs, session: Session, audience: Audience): Promise<{ token: string; expiresAt: Date }> {
+export async function issueToken(
+  needs: Needs,
+  session: Session,
+  audience: Audience,
+): Promise<{ token: string; expiresAt: Date }> {
   const issuedAt = Math.floor(needs.clock.now() / 1000);
   const expiresAt = issuedAt + lifetimeSeconds;
   const token = await new SignJWT({ sid: session.id, org: session.organizationId, roles: [session.user.role] })

@@ -1,0 +1,40 @@
+import { type Clock, Problem } from "@nexus/core";
+import type { Db } from "@nexus/db";
+import type { Caller } from "@nexus/http";
+import { findSession } from "./find-session.ts";
+import type { SessionCache } from "./session-cache.ts";
+import type { SessionCookie } from "./session-cookie.ts";
+import type { Session, SessionLifetime } from "./session.ts";
+
+interface Needs {
+  db: Db;
+  clock: Clock;
+  sessionCache: SessionCache;
+  sessionCookie: SessionCookie;
+  sessionLifetime: SessionLifetime;
+}
+
+interface Asking {
+  headers: { cookie?: string | undefined };
+}
+
+/** The session that a request's cookie opens; `undefined` without a cookie or with one that opens none. */
+export async function sessionOf(needs: Needs, request: Asking): Promise<Session | undefined> {
+  const token = needs.sessionCookie.read(request.headers.cookie);
+  return token === undefined ? undefined : await findSession(needs, token);
+}
+
+/** Who is calling the published listener: a person by the session cookie. @throws Problem `unauthenticated` for a dead cookie */
+export async function authenticate(needs: Needs, request: Asking): Promise<Caller | undefined> {
+  if (needs.sessionCookie.read(request.headers.cookie) === undefined) return undefined;
+  const session = await sessionOf(needs, request);
+  if (!session)
+    throw new Problem("unauthenticated", "the session has ended", { headers: { "www-authenticate": 'Bearer realm="nexus"' } });
+  return {
+    kind: "person",
+    userId: session.user.id,
+    organizationId: session.organizationId,
+    sessionId: session.id,
+    roles: [session.user.role],
+  };
+}

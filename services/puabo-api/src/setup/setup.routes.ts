@@ -1,0 +1,62 @@
+import * as contract from "@nexus/contracts/accounts";
+import { Problem } from "@nexus/core";
+import { type App, requestContext } from "@nexus/http";
+import type { Deps } from "../deps.ts";
+import { presentUser } from "../sessions/session.ts";
+import { completeSetup, requireOpenSetup } from "./complete-setup.ts";
+import { setupDonePage, setupForm } from "./setup-page.ts";
+
+const formType = "application/x-www-form-urlencoded";
+
+/** The door of the first run. Without a code that opens it there is nothing here: 404. */
+export function setupRoutes(app: App, deps: Deps): void {
+  app.addContentTypeParser(formType, { parseAs: "string", bodyLimit: 8192 }, (_request, body, done) => {
+    done(null, Object.fromEntries(new URLSearchParams(String(body))));
+  });
+
+  app.route({
+    method: "GET",
+    url: "/setup",
+    config: { permission: "public" },
+    schema: { summary: "Form of the one-time set-up link", tags: ["setup"], querystring: contract.SetupQuery },
+    handler: async (request, reply) => {
+      const { code } = request.query;
+      if (code === undefined) throw new Problem("not_found");
+      await requireOpenSetup(deps, code);
+      const page = setupForm({ code, passwordMinLength: deps.passwordMinLength });
+      return await reply.headers(page.headers).send(page.html);
+    },
+  });
+
+  app.route({
+    method: "POST",
+    url: "/setup",
+    config: { permission: "public" },
+    schema: {
+      summary: "Make the first administrator with the code of the link, and sign in",
+      tags: ["setup"],
+      body: contract.SetupRequest,
+      response: { 201: contract.SetupAnswer, "4xx": contract.SetupPage },
+    },
+    handler: async (request, reply) => {
+      const isForm = request.headers["content-type"]?.startsWith(formType) === true;
+      try {
+        const { token, session } = await completeSetup(deps, request.body, requestContext(request));
+        const lifeSeconds = Math.floor(deps.sessionLifetime.absoluteMs / 1000);
+        reply.code(201).header("set-cookie", deps.sessionCookie.set(token, lifeSeconds)).header("cache-control", "no-store");
+        if (!isForm) return { token: session.id, user: presentUser(session.user) };
+        const page = setupDonePage(session.user.email);
+        return await reply.headers(page.headers).serializer(String).send(page.html);
+      } catch (error) {
+        if (!isForm || !(error instanceof Problem) || error.code === "not_found" || error.status >= 500) throw error;
+        const { code, email, name } = request.body;
+        const page = setupForm({ code, email, name, message: error.detail, passwordMinLength: deps.passwordMinLength });
+        return await reply
+          .code(error.status as 400)
+          .headers(page.headers)
+          .serializer(String)
+          .send(page.html);
+      }
+    },
+  });
+}
