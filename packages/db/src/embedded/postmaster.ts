@@ -63,7 +63,9 @@ export async function startPostmaster(options: PostmasterOptions): Promise<Postm
       resolve();
     });
   });
-  for (let waitMs = 5; !(await answers(options.connection)); waitMs = Math.min(waitMs * 2, 40)) {
+  // Whoever else holds the port may accept and never answer; the end of our own process is answer enough.
+  const ready = (): Promise<boolean> => Promise.race([answers(options.connection), ended.then(() => false)]);
+  for (let waitMs = 5; !(await ready()); waitMs = Math.min(waitMs * 2, 40)) {
     if (endedWith !== undefined) {
       const said = (await readFile(options.logFile)).subarray(logFrom).toString().trim();
       throw new Error(`PostgreSQL did not start (${endedWith}): ${said.slice(-2000)}`);
