@@ -4,7 +4,8 @@ import { hash } from "node:crypto";
 export interface LuaFunction {
   readonly name: string;
   readonly version: number;
-  readonly keyCount: number;
+  /** `any` for a function over as many keys as it is given. */
+  readonly keyCount: number | "any";
   readonly script: string;
   /** What EVALSHA names it by. */
   readonly sha1: string;

@@ -1,149 +1,201 @@
-import { Redis } from "ioredis";
 /**
  * The cache client. Redis is speed, never truth: a call either answers within its deadline or fails at once, and whoever
  * calls goes on without it. Nothing is queued while it is away.
  */
+import type { Redis } from "ioredis";
+import { CacheUnavailable, isRefusal, withoutArguments } from "./cache-unavailable.ts";
+import { GuardedRedis } from "./guarded-redis.ts";
 import type { LuaFunction } from "./lua-function.ts";
 import type { RedisTarget } from "./redis-target.ts";
 
-/** Redis is away, hung or refuses us. The caller carries on by its documented fallback. */
-export class CacheUnavailable extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "CacheUnavailable";
-  }
+/**
+ * `away`: no connection. `hung`: connected, but a deadline passed. `refused`: the password is wrong or missing; tried again
+ * slowly, as somebody may be changing it.
+ */
+export type CacheState = "connecting" | "ready" | "hung" | "away" | "refused" | "closed";
+
+interface CacheLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface CacheOptions {
   /** Milliseconds for one command; 50 unless told. */
   commandTimeoutMs?: number;
-  /** Milliseconds that the breaker stays open after a deadline passed, before one command may try again; 1,000 unless told. */
-  breakerMs?: number;
-  onStateChange?: (state: "ready" | "away", reason?: string) => void;
+  /** Milliseconds of silence after a missed deadline until a new connection is tried; 1,000 unless told. */
+  giveUpMs?: number;
+  /** Called when the state changes, not at every failed attempt. */
+  onStateChange?: (state: CacheState, reason?: string) => void;
+  /** One line a change of state. */
+  logger?: CacheLogger;
 }
 
 export interface Cache {
-  /** @throws CacheUnavailable */
+  /** Every command on it has the deadline and the breaker. For SUBSCRIBE take `client.duplicate()`. @throws CacheUnavailable */
+  readonly client: Redis;
+  /** @throws CacheUnavailable; ReplyError when the script itself fails */
   call(fn: LuaFunction, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>;
-  /** Runs commands under the same deadline and breaker. @throws CacheUnavailable */
-  run<T>(work: (client: Redis) => Promise<T>): Promise<T>;
   /** @throws CacheUnavailable */
-  ping(): Promise<void>;
+  ping(signal?: AbortSignal): Promise<void>;
   isReady(): boolean;
-  /** Called after each connection but the first: what was cached meanwhile may be stale, what was revoked may be back. */
+  readonly state: CacheState;
+  /** False when it was not ready in that time. */
+  waitUntilReady(timeoutMs: number): Promise<boolean>;
+  /**
+   * Called when Redis is back after commands may have failed: what was cached meanwhile may be stale, what was revoked may be
+   * back.
+   */
   onReconnect(listener: () => void): void;
   close(): Promise<void>;
 }
 
+/** Returns at once; commands fail with CacheUnavailable until the connection is ready. */
 export function openRedis(target: RedisTarget, options: CacheOptions = {}): Cache {
-  const client = new Redis(target.url, {
-    lazyConnect: false,
-    enableOfflineQueue: false,
-    enableReadyCheck: true,
-    maxRetriesPerRequest: 0,
-    commandTimeout: options.commandTimeoutMs ?? 50,
-    connectTimeout: 1000,
-    // Full jitter below a growing bound: many processes that lost the same Redis do not return together.
-    retryStrategy: (attempt) => 50 + Math.floor(Math.random() * Math.min(2000, 50 * 2 ** Math.min(attempt, 6))),
+  const states = openStates(options);
+  const client = new GuardedRedis(
+    target.url,
+    {
+      enableOfflineQueue: false,
+      // A command that was sent before the connection broke may have run; sending it again would run it twice.
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: 2000,
+      // RESP2 everywhere: the embedded server and every Redis speak it.
+      protocol: 2,
+      retryStrategy: (attempt) => (states.current() === "refused" ? refusedDelayMs() : retryDelayMs(attempt)),
+    },
+    {
+      commandTimeoutMs: options.commandTimeoutMs ?? 50,
+      giveUpMs: options.giveUpMs ?? 1000,
+      onHung: () => states.enter("hung", "Redis did not answer in time"),
+      onAnswering: () => states.enter("ready"),
+      onLost: () => states.lost(),
+    },
+  );
+  client.on("ready", () => states.enter("ready"));
+  client.on("error", (error: Error) => {
+    const { message, name } = withoutArguments(error);
+    states.enter(isRefusal(error) ? "refused" : "away", message === "" ? name : message);
   });
-  const breaker = openBreaker(options.breakerMs ?? 1000);
-  const reconnectListeners: (() => void)[] = [];
-  watchConnection(client, options.onStateChange ?? (() => {}), () => reconnectListeners.forEach((listener) => listener()));
+  client.on("close", () => {
+    if (states.current() !== "refused") states.enter("away", "the connection closed");
+  });
+  return cacheOn(client, states);
+}
 
-  const run = async <T>(work: (redis: Redis) => Promise<T>): Promise<T> => {
-    if (client.status !== "ready") throw new CacheUnavailable("Redis is not connected");
-    breaker.enter();
-    try {
-      const result = await work(client);
-      breaker.succeeded();
-      return result;
-    } catch (error) {
-      throw asUnavailable(error, breaker);
-    }
-  };
+function cacheOn(client: GuardedRedis, states: States): Cache {
   return {
-    run,
-    call: (fn, keys, args) => run((redis) => evaluate(redis, fn, keys, args)),
-    ping: async () => void (await run((redis) => redis.ping())),
-    isReady: () => client.status === "ready" && !breaker.isOpen(),
-    onReconnect: (listener) => void reconnectListeners.push(listener),
+    client,
+    call: (fn, keys, args) => evaluate(client, fn, keys, args),
+    ping: async (signal) => {
+      if (signal?.aborted) throw new CacheUnavailable("given up before it was asked", { cause: signal.reason });
+      await client.ping();
+    },
+    isReady: () => states.current() === "ready",
+    get state() {
+      return states.current();
+    },
+    waitUntilReady: (timeoutMs) => states.waitUntilReady(timeoutMs),
+    onReconnect: (listener) => states.onReconnect(listener),
     close: async () => {
-      client.disconnect();
-      await Promise.resolve();
+      states.enter("closed");
+      await closeClient(client);
     },
   };
 }
 
+/** Ends the connection without waiting for a Redis that may be hung. */
+function closeClient(client: Redis): Promise<void> {
+  return new Promise((resolve) => {
+    if (client.status === "end") return resolve();
+    client.once("end", () => resolve());
+    client.disconnect();
+    if (client.status !== "wait") client.stream?.destroy();
+    else resolve();
+  });
+}
+
+/** Full jitter below a growing bound: many processes that lost the same Redis do not return together. */
+function retryDelayMs(attempt: number): number {
+  return 20 + Math.floor(Math.random() * Math.min(2000, 50 * 2 ** Math.min(attempt - 1, 6)));
+}
+
+function refusedDelayMs(): number {
+  return 3000 + Math.floor(Math.random() * 4000);
+}
+
 async function evaluate(
-  redis: Redis,
+  client: Redis,
   fn: LuaFunction,
   keys: readonly string[],
   args: readonly (string | number)[],
 ): Promise<unknown> {
-  const parameters = [...keys, ...args.map(String)];
+  if (fn.keyCount !== "any" && keys.length !== fn.keyCount) {
+    throw new TypeError(`${fn.name} v${fn.version} takes ${fn.keyCount} keys, not ${keys.length}`);
+  }
+  const parameters = [...keys, ...args.map(asArgument)];
   try {
-    return await redis.evalsha(fn.sha1, fn.keyCount, ...parameters);
+    return await client.evalsha(fn.sha1, keys.length, ...parameters);
   } catch (error) {
     // A restarted or flushed Redis has forgotten the script; EVAL brings it back.
     if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
-    return await redis.eval(fn.script, fn.keyCount, ...parameters);
+    return await client.eval(fn.script, keys.length, ...parameters);
   }
 }
 
-function watchConnection(
-  client: Redis,
-  onStateChange: NonNullable<CacheOptions["onStateChange"]>,
-  onReconnect: () => void,
-): void {
-  let connectedBefore = false;
-  let lastReason = "";
-  client.on("ready", () => {
-    lastReason = "";
-    onStateChange("ready");
-    if (connectedBefore) onReconnect();
-    connectedBefore = true;
-  });
-  // ioredis reports the same trouble at every attempt; one line a cause is enough.
-  client.on("error", (error: Error) => {
-    const reason = error.message === "" ? error.name : error.message;
-    if (reason === lastReason) return;
-    lastReason = reason;
-    onStateChange("away", reason);
-  });
-  client.on("end", () => onStateChange("away", "closed"));
+/** A number that Lua would read as another one is a mistake of ours. */
+function asArgument(value: string | number): string {
+  if (typeof value === "string") return value;
+  if (!Number.isSafeInteger(value)) throw new TypeError(`${value} is not a whole number up to 2^53`);
+  return String(value);
 }
 
-/** Connection trouble and deadlines mean that Redis is away; an error reply of a script or command is a mistake of ours. */
-function asUnavailable(error: unknown, breaker: Breaker): Error {
-  if (!(error instanceof Error)) return new CacheUnavailable(String(error));
-  if (error.name === "ReplyError" && !/^(NOAUTH|WRONGPASS|LOADING|MASTERDOWN|READONLY|OOM|BUSY)\b/.test(error.message)) {
-    breaker.succeeded();
-    return error;
-  }
-  if (error.message === "Command timed out") breaker.tripped();
-  return new CacheUnavailable(error.message, { cause: error });
+interface States {
+  current(): CacheState;
+  enter(state: CacheState, reason?: string): void;
+  /** A command failed: whatever state that was in, the next `ready` is a return. */
+  lost(): void;
+  onReconnect(listener: () => void): void;
+  waitUntilReady(timeoutMs: number): Promise<boolean>;
 }
 
-interface Breaker {
-  /** @throws CacheUnavailable while open; lets one command through when it is time to try again */
-  enter(): void;
-  succeeded(): void;
-  tripped(): void;
-  isOpen(): boolean;
-}
-
-/** Once a command met its deadline, the next ones fail at once: a hung Redis costs one deadline, not one per request. */
-function openBreaker(openMs: number): Breaker {
-  let openUntil = 0;
+function openStates(options: CacheOptions): States {
+  let current: CacheState = "connecting";
+  let isBehind = false;
+  const reconnectListeners: (() => void)[] = [];
+  const waiting = new Set<(ready: boolean) => void>();
+  const tell = (state: CacheState, reason: string | undefined): void => {
+    options.onStateChange?.(state, reason);
+    if (state === "closed") return;
+    const fields = { state, ...(reason === undefined ? {} : { reason }) };
+    if (state === "ready") options.logger?.info(fields, "redis is ready");
+    else options.logger?.warn(fields, `redis is ${state}`);
+  };
   return {
-    enter() {
-      if (openUntil === 0) return;
-      if (performance.now() < openUntil) throw new CacheUnavailable("Redis did not answer in time");
-      // Whoever comes now is the probe; the others go on failing until it is answered.
-      openUntil = performance.now() + openMs;
+    current: () => current,
+    enter: (state, reason) => {
+      if (current === "closed" || state === current) return;
+      current = state;
+      tell(state, reason);
+      if (state === "ready" || state === "closed") for (const settle of waiting) settle(state === "ready");
+      if (state !== "ready") isBehind = true;
+      else if (isBehind) {
+        isBehind = false;
+        for (const listener of reconnectListeners) listener();
+      }
     },
-    succeeded: () => void (openUntil = 0),
-    tripped: () => void (openUntil = performance.now() + openMs * (0.75 + Math.random() * 0.5)),
-    isOpen: () => openUntil > performance.now(),
+    lost: () => void (isBehind = true),
+    onReconnect: (listener) => void reconnectListeners.push(listener),
+    waitUntilReady: (timeoutMs) =>
+      new Promise((resolve) => {
+        if (current === "ready" || current === "closed") return resolve(current === "ready");
+        const settle = (ready: boolean): void => {
+          clearTimeout(timer);
+          waiting.delete(settle);
+          resolve(ready);
+        };
+        const timer = setTimeout(() => settle(false), timeoutMs);
+        waiting.add(settle);
+      }),
   };
 }

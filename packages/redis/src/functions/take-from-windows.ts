@@ -49,15 +49,12 @@ const script = `
   return {1, remaining, '0'}
 `;
 
-const gcra = defineLua({ name: "gcra", version: 1, keyCount: 1, script });
+const gcra = defineLua({ name: "gcra", version: 1, keyCount: "any", script });
 
 /** Takes `cost` calls from every window, or none. @throws CacheUnavailable */
 export async function takeFromWindows(cache: Cache, windows: readonly Window[], cost = 1): Promise<Verdict> {
   const keys = windows.map((window) => `nexus:gcra:${window.name}`);
   const parameters = windows.flatMap((window) => [Math.floor((window.periodSeconds * 1_000_000) / window.limit), window.limit]);
-  const [allowed, remaining, retryAfter] = (await cache.call({ ...gcra, keyCount: keys.length }, keys, [
-    cost,
-    ...parameters,
-  ])) as [number, number, string];
+  const [allowed, remaining, retryAfter] = (await cache.call(gcra, keys, [cost, ...parameters])) as [number, number, string];
   return { allowed: allowed === 1, remaining, retryAfterMs: Number(retryAfter) };
 }
