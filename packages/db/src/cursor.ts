@@ -26,8 +26,9 @@ export function decodeCursor(text: string, secret: string | Buffer): CursorPosit
   const body = bytes.subarray(macBytes);
   if (bytes.length <= macBytes || !timingSafeEqual(bytes.subarray(0, macBytes), mac(body, secret))) throw badCursor();
   const [time, id] = body.toString().split(".");
-  if (time === undefined || id === undefined || !uuidPattern.test(id)) throw badCursor();
-  return { createdAt: new Date(Number(time)), id };
+  const createdAt = new Date(Number(time));
+  if (id === undefined || !uuidPattern.test(id) || Number.isNaN(createdAt.getTime())) throw badCursor();
+  return { createdAt, id };
 }
 
 function mac(body: Buffer, secret: string | Buffer): Buffer {

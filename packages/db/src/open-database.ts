@@ -41,6 +41,8 @@ export function openDatabase(connection: Connection, options: DatabaseOptions): 
   });
   // Without a listener an idle connection's end (a restart of PostgreSQL) would end the process.
   pool.on("error", (error) => options.onError?.(error));
+  // The same for one in use: its query is refused as well, which is where the loss is dealt with.
+  pool.on("connect", (client) => client.on("error", () => {}));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
   let closing: Promise<void> | undefined;
   return {
