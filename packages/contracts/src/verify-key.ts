@@ -27,21 +27,18 @@ export const ValidKey = strictObject({
 });
 export type ValidKey = Static<typeof ValidKey>;
 
-export const refusalCodes = [
-  "not_found",
-  "revoked",
-  "expired",
-  "disabled",
-  "rate_limited",
-  "quota_exceeded",
-  "insufficient_scope",
-  "ip_not_allowed",
-] as const;
+const RefusalCode = Type.Union([
+  Type.Literal("not_found"),
+  Type.Literal("revoked"),
+  Type.Literal("expired"),
+  Type.Literal("disabled"),
+  Type.Literal("rate_limited"),
+  Type.Literal("quota_exceeded"),
+  Type.Literal("insufficient_scope"),
+  Type.Literal("ip_not_allowed"),
+]);
 
-export const RefusedKey = strictObject({
-  valid: Type.Literal(false),
-  code: Type.Union(refusalCodes.map((code) => Type.Literal(code))),
-});
+export const RefusedKey = strictObject({ valid: Type.Literal(false), code: RefusalCode });
 export type RefusedKey = Static<typeof RefusedKey>;
 
 export const VerifyKeyAnswer = Type.Union([ValidKey, RefusedKey]);

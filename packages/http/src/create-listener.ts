@@ -77,8 +77,34 @@ export function createListener(options: ListenerOptions): App {
     await admit(request, reply, options.authenticate);
   });
   app.addHook("onResponse", async (request, reply) => record(request, reply, options));
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body: string, done) =>
+    parseJson(request, body, (error, value: unknown) =>
+      done(error ?? (body.includes("\\u0000") ? refuseNul(value) : null), value),
+    ),
+  );
   app.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   return app;
+}
+
+/** PostgreSQL stores no U+0000 in text; refused here, by name, instead of failing at the first INSERT. */
+function refuseNul(body: unknown): Problem | null {
+  const pointer = pointerToNul(body, "", 0);
+  if (pointer === undefined) return null;
+  const detail = "holds U+0000, which no text here may";
+  return new Problem("invalid_request", `${pointer || "The body"} ${detail}.`, { errors: [{ pointer, detail }] });
+}
+
+function pointerToNul(value: unknown, at: string, depth: number): string | undefined {
+  if (typeof value === "string") return value.includes("\u0000") ? at : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth > 200) return at;
+  for (const [name, member] of Object.entries(value)) {
+    if (name.includes("\u0000")) return at;
+    const found = pointerToNul(member, `${at}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`, depth + 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** A route that does not say who may use it does not exist. */

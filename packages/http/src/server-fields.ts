@@ -10,7 +10,7 @@ export function serverFields<const Name extends string>(defaults: { port: number
   };
   return {
     ...fields,
-    PORT: port({ doc: "Published port.", default: defaults.port }),
+    PORT: integer({ doc: "Published port; 0 takes a free one.", default: defaults.port, min: 0, max: 65_535 }),
     ...(own as Record<Name, Field<number | undefined>>),
   };
 }

@@ -2,4 +2,5 @@ export { captureLogs } from "./capture-logs.ts";
 export { createTestDatabase, type TestDatabase } from "./create-test-database.ts";
 export { type FakeClock, fakeClock } from "./fake-clock.ts";
 export { findFreePort as freePort } from "@nexus/db";
+export { type FakeIssuer, startFakeIssuer } from "./start-fake-issuer.ts";
 export { waitFor } from "./wait-for.ts";

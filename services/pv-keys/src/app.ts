@@ -1,0 +1,34 @@
+import { systemClock } from "@nexus/core";
+import { Problem } from "@nexus/core";
+import { isUnavailable } from "@nexus/db";
+import { buildServer, type Server } from "@nexus/http";
+import { createMetrics } from "@nexus/telemetry";
+import { authenticate } from "./authenticate.ts";
+import type { Deps } from "./deps.ts";
+import { addKeyRoutes } from "./keys/keys.routes.ts";
+import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
+
+export async function buildApp(deps: Deps): Promise<Server> {
+  const server = await buildServer({
+    identity: {
+      name: "pv-keys",
+      version: deps.config.NEXUS_VERSION,
+      commit: deps.config.NEXUS_COMMIT,
+      description: "API keys: issue, verify, revoke.",
+    },
+    logger: deps.logger,
+    metrics: createMetrics({ service: "pv-keys" }),
+    clock: systemClock,
+    authenticate: (request) => authenticate(deps, request),
+    translate: (error) =>
+      isUnavailable(error) ? new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } }) : undefined,
+    health: [{ name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) }],
+    readiness: async () => (await deps.database.pendingMigrations()).map((name) => `migration ${name} is missing`),
+    serviceTokens: deps.serviceTokens,
+    trustedProxies: deps.trustedProxies,
+    bodyLimitBytes: 64 * 1024,
+  });
+  addKeyRoutes(server.published, deps);
+  addVerifyRoutes(server, deps);
+  return server;
+}

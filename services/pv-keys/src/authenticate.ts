@@ -1,0 +1,32 @@
+/** Who calls pv-keys: a person with a token from puabo-api, or a service of the operator's with a key. */
+import { type KeyId, Problem, type OrganizationId, type UserId } from "@nexus/core";
+import { bearerOf, type Caller } from "@nexus/http";
+import type { Deps } from "./deps.ts";
+import { verifyKey } from "./keys/verify-key.ts";
+
+export async function authenticate(
+  deps: Deps,
+  request: { headers: { authorization?: string | undefined } },
+): Promise<Caller | undefined> {
+  const { authorization } = request.headers;
+  if (authorization === undefined) return undefined;
+  const token = bearerOf(authorization);
+  if (token === undefined) throw invalidCredential();
+  if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
+  const answer = await verifyKey(deps, { key: token });
+  if (!answer.valid) throw invalidCredential();
+  return {
+    kind: "key",
+    keyId: answer.key_id as KeyId,
+    organizationId: answer.organization_id as OrganizationId,
+    ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId) : null,
+    scopes: answer.scopes,
+    models: answer.models,
+  };
+}
+
+function invalidCredential(): Problem {
+  return new Problem("unauthenticated", "The credential is not valid.", {
+    headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
+  });
+}

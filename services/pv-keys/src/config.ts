@@ -1,0 +1,25 @@
+import { auditFields } from "@nexus/audit";
+import { type Config, text, url } from "@nexus/config";
+import { databaseFields, databaseRules } from "@nexus/db";
+import { serverFields, serviceTokenFields } from "@nexus/http";
+import { peppersField } from "./peppers.ts";
+
+export const configSchema = {
+  ...serverFields({ port: 3041, internalPortName: "NEXUS_PV_KEYS_INTERNAL_PORT" }),
+  ...databaseFields,
+  ...auditFields,
+  ...serviceTokenFields,
+  NEXUS_KEY_PEPPERS: peppersField,
+  NEXUS_PUBLIC_URL: url({
+    doc: "Origin of puabo-api: who issues the tokens that people come with.",
+    default: "http://localhost:4000",
+  }),
+  PUABO_API_URL: url({ doc: "Where this service reaches puabo-api, for its signing keys.", default: "http://127.0.0.1:4000" }),
+  NEXUS_VERSION: text({ doc: "Version shown at `/`.", default: "0.1.0", maxLength: 64 }),
+};
+
+export type KeysConfig = Config<typeof configSchema>;
+
+export function configRules(config: KeysConfig): string[] {
+  return databaseRules(config);
+}

@@ -1,0 +1,48 @@
+import { hkdfSync } from "node:crypto";
+import { type AuditWriter, openAuditWriter } from "@nexus/audit";
+import { type Clock, systemClock } from "@nexus/core";
+import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
+import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
+import type { Logger } from "@nexus/telemetry";
+import type { KeysConfig } from "./config.ts";
+import type { Peppers } from "./peppers.ts";
+
+export interface Deps {
+  config: KeysConfig;
+  logger: Logger;
+  clock: Clock;
+  database: Database;
+  db: Db;
+  audit: AuditWriter;
+  peppers: Peppers;
+  serviceTokens: ServiceTokens;
+  verifyPerson: (token: string) => Promise<PersonCaller>;
+  cursorSecret: Buffer;
+  trustedProxies: readonly string[];
+}
+
+export function openDeps(config: KeysConfig, logger: Logger): Deps {
+  const database = openDatabase(connectionFrom(config), {
+    applicationName: "pv-keys",
+    poolSize: config.DB_POOL_SIZE,
+    onError: (error) => logger.warn({ err: error }, "a database connection broke"),
+  });
+  const clock = systemClock;
+  return {
+    config,
+    logger,
+    clock,
+    database,
+    db: database.db,
+    audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
+    peppers: config.NEXUS_KEY_PEPPERS,
+    serviceTokens: loadServiceTokens(config),
+    verifyPerson: personTokenVerifier({
+      jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
+      issuer: config.NEXUS_PUBLIC_URL,
+      audience: "pv-keys",
+    }),
+    cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "pv-keys cursors", 32)),
+    trustedProxies: trustedProxiesOf(config),
+  };
+}

@@ -1,0 +1,33 @@
+import { listenAddressOf } from "@nexus/http";
+import type { Logger } from "@nexus/telemetry";
+/** pv-keys: issues API keys, tells whether one is valid, and revokes it. */
+import { buildApp } from "./app.ts";
+import type { KeysConfig } from "./config.ts";
+import { openDeps } from "./deps.ts";
+
+export { configRules, configSchema } from "./config.ts";
+
+export interface RunningService {
+  url: string;
+  internalUrl: string;
+  close(): Promise<void>;
+}
+
+/** Starts all or nothing. */
+export async function startService(config: KeysConfig, tools: { logger: Logger }): Promise<RunningService> {
+  const deps = openDeps(config, tools.logger);
+  try {
+    const server = await buildApp(deps);
+    const urls = await server.listen(listenAddressOf(config, config.NEXUS_PV_KEYS_INTERNAL_PORT));
+    return {
+      ...urls,
+      close: async () => {
+        await server.close(config.NEXUS_STOP_SECONDS * 1000);
+        await deps.database.close();
+      },
+    };
+  } catch (error) {
+    await deps.database.close();
+    throw error;
+  }
+}
