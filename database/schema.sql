@@ -1,0 +1,403 @@
+-- Written by tools/write-schema.ts from migrations/; do not edit. The platform itself runs the migrations (npm run migrate).
+-- For an empty database, in which the roles nexus_api, nexus_ai and nexus_keys exist: psql -v ON_ERROR_STOP=1 -f schema.sql
+BEGIN;
+SET LOCAL search_path = public;
+
+-- 20261123T0900_create_partitioning.sql
+-- Time columns hold whole milliseconds, timestamptz(3): that is what a JavaScript Date holds, so a time read back and
+-- compared, as a page cursor does, is the time in the row.
+
+-- Log-like tables are partitioned by month and retained by dropping partitions, never by DELETE.
+-- `partitioned_tables` names them; `ensure_month_partitions` keeps every one of them made ahead of time, so that
+-- no insert ever meets a month without a partition. Services call it daily; it runs with the owner's rights.
+CREATE TABLE partitioned_tables (
+  table_name text PRIMARY KEY,
+  -- A table whose rows may never change: its partitions refuse TRUNCATE too (statement triggers are not inherited).
+  append_only boolean NOT NULL DEFAULT false
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% on % is refused: the table is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+CREATE FUNCTION ensure_month_partitions(months_ahead integer DEFAULT 3) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  parent record;
+  month timestamptz;
+  partition text;
+  made integer := 0;
+BEGIN
+  IF months_ahead NOT BETWEEN 0 AND 24 THEN
+    RAISE EXCEPTION 'months_ahead must be from 0 to 24';
+  END IF;
+  -- Two callers at once would both find the partition missing; the second waits here and then finds it made.
+  PERFORM pg_advisory_xact_lock(hashtext('nexus.ensure_month_partitions'));
+  FOR parent IN SELECT table_name, append_only FROM partitioned_tables LOOP
+    FOR i IN -1..months_ahead LOOP
+      month := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i)) AT TIME ZONE 'UTC';
+      partition := format('%s_%s', parent.table_name, to_char(month AT TIME ZONE 'UTC', 'YYYYMM'));
+      CONTINUE WHEN to_regclass('public.' || quote_ident(partition)) IS NOT NULL;
+      -- Made apart and attached: CREATE … PARTITION OF would lock out every insert while it waits for the longest reader.
+      EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition, parent.table_name);
+      EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        parent.table_name, partition, month, ((month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC');
+      IF parent.append_only THEN
+        EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.%I EXECUTE FUNCTION refuse_change()', partition);
+      END IF;
+      made := made + 1;
+    END LOOP;
+  END LOOP;
+  RETURN made;
+END $$;
+
+REVOKE ALL ON FUNCTION ensure_month_partitions(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_month_partitions(integer) TO nexus_api, nexus_ai, nexus_keys;
+-- New databases of PostgreSQL 15 have it so; those upgraded from an earlier one do not.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO nexus_api, nexus_ai, nexus_keys;
+
+-- 20261123T0910_create_accounts.sql
+-- Owned by puabo-api. A tenant is an organization; every person has a personal one from the moment of sign-up.
+CREATE TABLE organizations (
+  id uuid PRIMARY KEY,
+  name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
+  personal boolean NOT NULL DEFAULT false,
+  created_at timestamptz(3) NOT NULL DEFAULT now()
+);
+
+CREATE TABLE users (
+  id uuid PRIMARY KEY,
+  email text NOT NULL CHECK (char_length(email) BETWEEN 3 AND 254),
+  email_verified boolean NOT NULL DEFAULT false,
+  name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
+  image text,
+  role text NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  disabled_at timestamptz(3)
+);
+CREATE UNIQUE INDEX users_email_key ON users (lower(email));
+
+CREATE TABLE members (
+  organization_id uuid NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  role text NOT NULL CHECK (role IN ('owner', 'admin', 'member')),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, user_id)
+);
+CREATE INDEX members_user_id_idx ON members (user_id);
+
+-- How a person can prove who they are; a password is the provider `credential`.
+CREATE TABLE accounts (
+  id uuid PRIMARY KEY,
+  user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  provider_id text NOT NULL,
+  account_id text NOT NULL,
+  password_hash text,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  UNIQUE (provider_id, account_id)
+);
+CREATE INDEX accounts_user_id_idx ON accounts (user_id);
+
+-- The row is the truth of a session; a cache only repeats it. The token itself is nowhere.
+CREATE TABLE sessions (
+  id uuid PRIMARY KEY,
+  token_hash bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
+  user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  organization_id uuid NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+  amr text[] NOT NULL,
+  aal smallint NOT NULL CHECK (aal BETWEEN 1 AND 3),
+  auth_time timestamptz(3) NOT NULL,
+  ip inet,
+  user_agent text,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  last_seen_at timestamptz(3) NOT NULL DEFAULT now(),
+  idle_expires_at timestamptz(3) NOT NULL,
+  absolute_expires_at timestamptz(3) NOT NULL,
+  revoked_at timestamptz(3),
+  revoked_reason text
+);
+CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE revoked_at IS NULL;
+
+-- The one-time code of the set-up link; at most one is open.
+CREATE TABLE setup_codes (
+  code_hash bytea PRIMARY KEY CHECK (octet_length(code_hash) = 32),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  expires_at timestamptz(3) NOT NULL,
+  used_at timestamptz(3)
+);
+
+-- JWT signing keys; the private half rests wrapped by JWT_SECRET.
+CREATE TABLE signing_keys (
+  kid text PRIMARY KEY,
+  algorithm text NOT NULL,
+  public_jwk jsonb NOT NULL,
+  wrapped_private_jwk bytea NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  active_from timestamptz(3) NOT NULL,
+  retired_at timestamptz(3)
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON organizations, users, members, accounts, sessions, setup_codes, signing_keys TO nexus_api;
+
+-- 20261123T0920_create_change_feed.sql
+-- Every change that a verifier must hear of (key, session, freeze) takes its `rev` from a one-row counter whose row lock
+-- is held until COMMIT: revisions are gap-free and in commit order, so a reader that has seen rev n has seen all below n.
+-- Call `record_change` as the last statements of the transaction: from there on, writers queue behind it.
+CREATE TABLE change_counter (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- A restore starts a new generation; revisions of different generations cannot be compared.
+  generation uuid NOT NULL DEFAULT gen_random_uuid(),
+  rev bigint NOT NULL DEFAULT 0
+);
+INSERT INTO change_counter DEFAULT VALUES;
+
+CREATE TABLE changes (
+  rev bigint PRIMARY KEY,
+  kind text NOT NULL CHECK (kind IN ('key', 'session', 'user', 'freeze')),
+  subject_id uuid NOT NULL,
+  organization_id uuid,
+  recorded_at timestamptz(3) NOT NULL DEFAULT now()
+);
+
+CREATE FUNCTION record_change(kind text, subject_id uuid, organization_id uuid) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  WITH next AS (UPDATE change_counter SET rev = rev + 1 RETURNING rev)
+  INSERT INTO changes (rev, kind, subject_id, organization_id) SELECT next.rev, $1, $2, $3 FROM next RETURNING rev;
+$$;
+
+REVOKE ALL ON FUNCTION record_change(text, uuid, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION record_change(text, uuid, uuid) TO nexus_api, nexus_keys;
+GRANT SELECT ON change_counter, changes TO nexus_api, nexus_ai, nexus_keys;
+
+-- 20261123T0930_create_api_keys.sql
+-- Owned by pv-keys. The id of a key never changes; its secrets are versions, so that a rotation can overlap.
+CREATE TABLE api_keys (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations (id),
+  owner_kind text NOT NULL CHECK (owner_kind IN ('user', 'organization', 'service')),
+  owner_user_id uuid REFERENCES users (id),
+  name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
+  kind text NOT NULL CHECK (kind IN ('sk', 'rk', 'svc')),
+  environment text NOT NULL CHECK (environment IN ('live', 'test')),
+  -- Expiry is not a state: it is a time that every reader compares for itself.
+  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled', 'revoked')),
+  scopes text[] NOT NULL DEFAULT '{}',
+  -- NULL: every model that the organization may call.
+  models text[],
+  -- NULL: from anywhere.
+  ip_allow cidr[],
+  limits jsonb NOT NULL DEFAULT '[]',
+  budget_ids uuid[] NOT NULL DEFAULT '{}',
+  metadata jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(metadata::text) <= 16384),
+  tags text[] NOT NULL DEFAULT '{}',
+  expires_at timestamptz(3),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  created_by uuid,
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  revoked_at timestamptz(3),
+  -- The change feed's number of the last change to this key.
+  rev bigint NOT NULL,
+  CHECK ((owner_kind = 'user') = (owner_user_id IS NOT NULL)),
+  CHECK ((state = 'revoked') = (revoked_at IS NOT NULL))
+);
+CREATE INDEX api_keys_organization_idx ON api_keys (organization_id, created_at DESC, id DESC);
+
+CREATE TABLE api_key_versions (
+  key_id uuid NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+  version integer NOT NULL CHECK (version > 0),
+  -- HMAC-SHA-256(pepper, SHA-256(key)); the pepper is not in the database.
+  hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32),
+  pepper_version smallint NOT NULL,
+  -- The part that may be shown again: pv_sk_live_ab12cd34ef.
+  display_prefix text NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  last_used_at timestamptz(3),
+  retires_at timestamptz(3),
+  PRIMARY KEY (key_id, version)
+);
+
+GRANT SELECT, INSERT, UPDATE ON api_keys, api_key_versions TO nexus_keys;
+
+-- 20261123T0940_create_audit_log.sql
+-- One log for everything that matters. Rows are inserted in the transaction of the change that they describe and never
+-- touched again: every role may INSERT, only puabo-api may SELECT, and triggers refuse the rest to the owner too.
+CREATE TABLE audit_log (
+  id uuid NOT NULL,
+  recorded_at timestamptz(3) NOT NULL,
+  occurred_at timestamptz(3) NOT NULL,
+  -- NULL where no tenant is known yet, as for a failed sign-in.
+  organization_id uuid,
+  action text NOT NULL CHECK (action ~ '^[a-z_]+(\.[a-z_]+)+$'),
+  outcome text NOT NULL CHECK (outcome IN ('success', 'failure', 'denied')),
+  actor jsonb NOT NULL,
+  targets jsonb NOT NULL,
+  context jsonb NOT NULL,
+  details jsonb NOT NULL,
+  schema_version smallint NOT NULL,
+  writer_id uuid NOT NULL,
+  writer_seq bigint NOT NULL,
+  -- The entry as RFC 8785 canonical JSON: what is hashed, proved and exported. Personal fields are commitments in it.
+  canonical bytea NOT NULL,
+  -- HMAC-SHA-256 over `canonical` by the writer's key: covers the time until the entry is sealed.
+  mac bytea NOT NULL CHECK (octet_length(mac) = 32),
+  PRIMARY KEY (recorded_at, id)
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX audit_log_organization_idx ON audit_log (organization_id, recorded_at DESC);
+CREATE INDEX audit_log_action_idx ON audit_log (action, recorded_at DESC);
+CREATE INDEX audit_log_id_idx ON audit_log (id);
+
+CREATE TRIGGER refuse_update BEFORE UPDATE OR DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_log EXECUTE FUNCTION refuse_change();
+
+-- What the sealer has yet to give an index.
+CREATE TABLE audit_inbox (
+  entry_id uuid PRIMARY KEY,
+  recorded_at timestamptz(3) NOT NULL
+);
+
+-- The values behind the salted commitments. Deleting a row erases the person; every proof still holds.
+CREATE TABLE audit_personal (
+  entry_id uuid NOT NULL,
+  field text NOT NULL,
+  salt bytea NOT NULL CHECK (octet_length(salt) = 16),
+  value text NOT NULL,
+  PRIMARY KEY (entry_id, field)
+);
+
+INSERT INTO partitioned_tables (table_name, append_only) VALUES ('audit_log', true);
+
+GRANT INSERT ON audit_log, audit_inbox, audit_personal TO nexus_api, nexus_ai, nexus_keys;
+GRANT SELECT ON audit_log, audit_inbox, audit_personal TO nexus_api;
+
+-- 20261123T0950_create_budgets_and_usage.sql
+-- Owned by puaboai-sdk. Money is integer nano-dollars. An organization without a budget row may spend nothing.
+CREATE TABLE budgets (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL REFERENCES organizations (id),
+  level text NOT NULL CHECK (level IN ('organization', 'user', 'key', 'model', 'tag', 'session')),
+  -- What the level names: a key id, a model, a tag; empty for the organization itself.
+  subject text NOT NULL DEFAULT '',
+  period text NOT NULL DEFAULT 'total' CHECK (period IN ('total', 'day', 'week', 'month')),
+  limit_nanos bigint NOT NULL CHECK (limit_nanos >= 0),
+  -- Spent and accounted for.
+  settled_nanos bigint NOT NULL DEFAULT 0 CHECK (settled_nanos >= 0),
+  -- Set aside for calls under way. `settled + granted` never exceeds the limit by a grant.
+  granted_nanos bigint NOT NULL DEFAULT 0 CHECK (granted_nanos >= 0),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  UNIQUE (organization_id, level, subject, period)
+);
+
+-- One row an attempt; a second insert of the same attempt is no row.
+CREATE TABLE usage_events (
+  occurred_at timestamptz(3) NOT NULL,
+  request_id uuid NOT NULL,
+  attempt smallint NOT NULL CHECK (attempt >= 1),
+  organization_id uuid NOT NULL,
+  key_id uuid,
+  user_id uuid,
+  endpoint text NOT NULL,
+  model text NOT NULL,
+  provider text NOT NULL,
+  upstream_model text NOT NULL,
+  stream boolean NOT NULL,
+  outcome text NOT NULL CHECK (outcome IN ('ok', 'error', 'aborted', 'crash', 'overrun')),
+  http_status smallint,
+  error_code text,
+  input_tokens bigint NOT NULL CHECK (input_tokens >= 0),
+  output_tokens bigint NOT NULL CHECK (output_tokens >= 0),
+  cached_input_tokens bigint NOT NULL DEFAULT 0 CHECK (cached_input_tokens >= 0),
+  reasoning_tokens bigint NOT NULL DEFAULT 0 CHECK (reasoning_tokens >= 0),
+  -- Who counted: the provider's own figures, or ours where it gave none.
+  usage_source text NOT NULL CHECK (usage_source IN ('provider', 'counted', 'bound', 'none')),
+  cost_nanos bigint NOT NULL CHECK (cost_nanos >= 0),
+  budget_id uuid,
+  reserved_nanos bigint NOT NULL DEFAULT 0 CHECK (reserved_nanos >= 0),
+  -- The price row that was used, as it stood.
+  price jsonb,
+  duration_ms integer NOT NULL CHECK (duration_ms >= 0),
+  first_byte_ms integer CHECK (first_byte_ms >= 0),
+  client_request_id text,
+  trace_id text,
+  recorded_at timestamptz(3) NOT NULL DEFAULT now(),
+  PRIMARY KEY (occurred_at, request_id, attempt)
+) PARTITION BY RANGE (occurred_at);
+CREATE INDEX usage_events_organization_idx ON usage_events (organization_id, occurred_at DESC);
+CREATE INDEX usage_events_key_idx ON usage_events (key_id, occurred_at DESC) WHERE key_id IS NOT NULL;
+CREATE INDEX usage_events_request_idx ON usage_events (request_id);
+
+INSERT INTO partitioned_tables (table_name) VALUES ('usage_events');
+
+GRANT SELECT, INSERT, UPDATE ON budgets TO nexus_ai;
+GRANT SELECT, INSERT ON usage_events TO nexus_ai;
+
+-- 20261123T1000_create_modules.sql
+-- Owned by puabo-api. `modules` holds what is known now, `module_checks` every probe, `module_incidents` the spans between.
+CREATE TABLE modules (
+  name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{0,62}$'),
+  title text NOT NULL,
+  built_in boolean NOT NULL,
+  status text NOT NULL DEFAULT 'unknown' CHECK (status IN ('operational', 'degraded', 'down', 'unknown', 'maintenance')),
+  since timestamptz(3) NOT NULL DEFAULT now(),
+  checked_at timestamptz(3),
+  latency_ms integer,
+  version text,
+  failures_in_a_row integer NOT NULL DEFAULT 0,
+  checks jsonb NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE module_checks (
+  checked_at timestamptz(3) NOT NULL,
+  module text NOT NULL,
+  status text NOT NULL,
+  latency_ms integer,
+  PRIMARY KEY (checked_at, module)
+) PARTITION BY RANGE (checked_at);
+CREATE INDEX module_checks_module_idx ON module_checks (module, checked_at DESC);
+
+CREATE TABLE module_incidents (
+  id uuid PRIMARY KEY,
+  module text NOT NULL REFERENCES modules (name) ON DELETE CASCADE,
+  status text NOT NULL CHECK (status IN ('degraded', 'down', 'unknown')),
+  started_at timestamptz(3) NOT NULL,
+  ended_at timestamptz(3)
+);
+CREATE INDEX module_incidents_module_idx ON module_incidents (module, started_at DESC);
+CREATE UNIQUE INDEX module_incidents_open_key ON module_incidents (module) WHERE ended_at IS NULL;
+
+INSERT INTO modules (name, title, built_in) VALUES
+  ('auth', 'Accounts and sign-in', true),
+  ('keys', 'API keys', true),
+  ('ai', 'AI gateway', true),
+  ('database', 'PostgreSQL', true),
+  ('cache', 'Redis', true),
+  ('audit', 'Audit log', true);
+INSERT INTO partitioned_tables (table_name) VALUES ('module_checks');
+
+GRANT SELECT, INSERT, UPDATE ON modules, module_incidents TO nexus_api;
+GRANT SELECT, INSERT ON module_checks TO nexus_api;
+
+SELECT ensure_month_partitions();
+
+CREATE TABLE schema_migrations (
+  name text PRIMARY KEY,
+  checksum text NOT NULL,
+  applied_at timestamptz(3) NOT NULL DEFAULT now(),
+  duration_ms integer NOT NULL
+);
+GRANT SELECT ON schema_migrations TO nexus_api, nexus_ai, nexus_keys;
+
+INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
+  ('20261123T0900_create_partitioning.sql', '68da0a5832ff3e1f12ff74cec494a899ddde40c946d970492a174107bd931f23', 0),
+  ('20261123T0910_create_accounts.sql', 'ee01dd0e8befce56eafeb3f5f5a63515cb2e5359582ca633aa23d46a68281d08', 0),
+  ('20261123T0920_create_change_feed.sql', 'f7e5346650053b944df27bab933bdd0184c3c8b4f2bfb6c975fb69a3dcb48d11', 0),
+  ('20261123T0930_create_api_keys.sql', '9ae1689508aa28e153ff884482dc0d8a7703e1d6e368d6777702365a5ee0341b', 0),
+  ('20261123T0940_create_audit_log.sql', '60c33e844fc4c318dc0e21358cd7930d92d767ea3e613da0865f27adf88de588', 0),
+  ('20261123T0950_create_budgets_and_usage.sql', 'b3e91d5f9c247f6a74673e77db394753fa1bb4e79d1acda551051633cb432236', 0),
+  ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0);
+
+COMMIT;
