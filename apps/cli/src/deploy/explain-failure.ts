@@ -15,8 +15,8 @@ export async function explainFailure(deployment: Deployment, error: StepError): 
     ]);
     if (health.code !== 0) continue;
     parts.push(`${service}: ${health.stdout.trim().split("\n").slice(-3).join("\n")}`);
-    const logs = await docker.compose(["logs", "--no-color", "--no-log-prefix", "--tail", "15", service]);
-    if (logs.stdout.trim()) parts.push(indent(logs.stdout.trimEnd()));
+    const logs = await docker.docker(["logs", "--tail", "15", service]);
+    if (logs.stdout || logs.stderr) parts.push(indent(`${logs.stdout}${logs.stderr}`.trimEnd()));
   }
   const left = await docker.compose(["ps", "--all", "--format", "{{.Name}}: {{.Status}}"]);
   parts.push(

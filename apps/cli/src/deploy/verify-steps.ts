@@ -65,15 +65,9 @@ async function verifyQuiet({ docker, startedAt }: Deployment): Promise<string> {
     .map(([name = ""]) => name.replace(/^\//, ""));
   if (restarted.length > 0)
     throw new StepError(`${restarted.join(", ")} restarted during the deployment`, { services: restarted });
-  const logs = await docker.compose([
-    "logs",
-    "--no-color",
-    "--no-log-prefix",
-    "--since",
-    new Date(startedAt).toISOString(),
-    ...applicationNames,
-  ]);
-  const errors = logs.stdout.split("\n").filter(isErrorLine);
+  const since = new Date(startedAt).toISOString();
+  const logs = await Promise.all(applicationNames.map((name) => docker.docker(["logs", "--since", since, name])));
+  const errors = logs.flatMap(({ stdout: out, stderr: err }) => `${out}${err}`.split("\n")).filter(isErrorLine);
   if (errors.length > 0)
     throw new StepError(`the logs hold ${errors.length} errors`, { evidence: errors.slice(0, 10).join("\n") });
   return "none";
