@@ -4,3 +4,4 @@ export { type FakeClock, fakeClock } from "./fake-clock.ts";
 export { findFreePort as freePort } from "@nexus/db";
 export { type FakeIssuer, startFakeIssuer } from "./start-fake-issuer.ts";
 export { waitFor } from "./wait-for.ts";
+export { startTestRedis } from "./start-test-redis.ts";
