@@ -1,0 +1,1 @@
+export { type KeyChecker, type KeyCheckerOptions, openKeyChecker } from "./open-key-checker.ts";
