@@ -50,6 +50,16 @@ test("embeddings have length 1, are the same for the same text and near for what
   expect(cosine(alone.vectors[0]!, other)).toBeCloseTo(1, 5);
 });
 
+test("each vector stands at the place of its text, whatever the lengths", async () => {
+  const model = embeddingModel(open());
+  const texts = Array.from({ length: 40 }, (_, at) => `Text ${at}: ${"a word or two more. ".repeat((at * 7) % 23)}`);
+  const { vectors } = await model.embed(texts, never);
+  for (const at of [0, 3, 13, 16, 22, 39]) {
+    const alone = await model.embed([texts[at]!], never);
+    expect(cosine(alone.vectors[0]!, vectors[at]!)).toBeCloseTo(1, 5);
+  }
+});
+
 test("only the first 128 tokens of an input make its vector, and all are counted", async () => {
   const model = embeddingModel(open());
   const begin = "the key of the gateway was revoked by its owner ".repeat(20);
