@@ -5,3 +5,15 @@ export { findFreePort as freePort } from "@nexus/db";
 export { type FakeIssuer, startFakeIssuer } from "./start-fake-issuer.ts";
 export { waitFor } from "./wait-for.ts";
 export { startTestRedis } from "./start-test-redis.ts";
+export {
+  chatAnswer,
+  chatStream,
+  embeddingAnswer,
+  fakeUsage,
+  type FakeUpstream,
+  htmlError,
+  type ReceivedRequest,
+  silence,
+  startFakeUpstream,
+  type UpstreamScript,
+} from "./fake-upstream.ts";
