@@ -335,6 +335,40 @@ INSERT INTO partitioned_tables (table_name) VALUES ('usage_events');
 GRANT SELECT, INSERT, UPDATE ON budgets TO nexus_ai;
 GRANT SELECT, INSERT ON usage_events TO nexus_ai;
 
+-- 20261123T0955_create_budget_grants.sql
+-- Owned by puaboai-sdk. What each gateway process holds of a budget's `granted_nanos`, so that what a killed process held can be
+-- given back to the last nano: its journal tells which calls it had begun, this table what it had set aside for all of them.
+CREATE TABLE budget_grants (
+  process_id uuid NOT NULL,
+  budget_id uuid NOT NULL REFERENCES budgets (id),
+  granted_nanos bigint NOT NULL CHECK (granted_nanos >= 0),
+  PRIMARY KEY (process_id, budget_id)
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON budget_grants TO nexus_ai;
+
+-- The month partition of `usage_events` that a row replayed from an old journal needs. Refuses what cannot be a replay: older
+-- than two years, or later than the partitions that `ensure_month_partitions` keeps ahead.
+CREATE FUNCTION ensure_usage_partition(occurred_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  month timestamptz := date_trunc('month', occurred_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+  partition text := format('usage_events_%s', to_char(month AT TIME ZONE 'UTC', 'YYYYMM'));
+BEGIN
+  IF occurred_at NOT BETWEEN now() - interval '24 months' AND now() + interval '3 months' THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtext('nexus.ensure_month_partitions'));
+  IF to_regclass('public.' || quote_ident(partition)) IS NULL THEN
+    EXECUTE format('CREATE TABLE public.%I PARTITION OF public.usage_events FOR VALUES FROM (%L) TO (%L)',
+      partition, month, ((month AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC');
+  END IF;
+  RETURN true;
+END $$;
+
+REVOKE ALL ON FUNCTION ensure_usage_partition(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_usage_partition(timestamptz) TO nexus_ai;
+
 -- 20261123T1000_create_modules.sql
 -- Owned by puabo-api. `modules` holds what is known now, `module_checks` every probe, `module_incidents` the spans between.
 CREATE TABLE modules (
@@ -398,6 +432,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T0930_create_api_keys.sql', '9ae1689508aa28e153ff884482dc0d8a7703e1d6e368d6777702365a5ee0341b', 0),
   ('20261123T0940_create_audit_log.sql', '60c33e844fc4c318dc0e21358cd7930d92d767ea3e613da0865f27adf88de588', 0),
   ('20261123T0950_create_budgets_and_usage.sql', 'b3e91d5f9c247f6a74673e77db394753fa1bb4e79d1acda551051633cb432236', 0),
+  ('20261123T0955_create_budget_grants.sql', 'bb84a937ac1e26bdd555bb290117a09ca368fa7e61fc1db98b776bbb4d9c6e02', 0),
   ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0);
 
 COMMIT;

@@ -49,6 +49,7 @@ const granted: Record<string, Record<string, string>> = {
   },
   nexus_ai: {
     budgets: "SELECT, INSERT, UPDATE",
+    budget_grants: "SELECT, INSERT, UPDATE, DELETE",
     usage_events: "SELECT, INSERT",
     audit_log: "INSERT",
     audit_inbox: "INSERT",

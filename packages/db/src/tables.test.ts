@@ -138,6 +138,7 @@ const columns: Columns = {
     created_at: "timestamptz",
     updated_at: "timestamptz",
   },
+  budget_grants: { process_id: "uuid", budget_id: "uuid", granted_nanos: "int8" },
   usage_events: {
     occurred_at: "timestamptz",
     request_id: "uuid",

@@ -165,6 +165,11 @@ export interface Tables {
     created_at: Generated<Date>;
     updated_at: Generated<Date>;
   };
+  budget_grants: {
+    process_id: string;
+    budget_id: string;
+    granted_nanos: bigint;
+  };
   usage_events: {
     occurred_at: Date;
     request_id: string;
