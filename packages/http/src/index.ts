@@ -2,6 +2,7 @@ export { buildServer, type ListenAddress, type Server, type ServerOptions, type 
 export { type Caller, isAdmin, type KeyCaller, type Permission, type PersonCaller, type ServiceCaller } from "./caller.ts";
 export { type App, record } from "./create-listener.ts";
 export type { HealthCheck } from "./health.ts";
+export type { FastifyReply, FastifyRequest } from "fastify";
 export { personTokenVerifier } from "./person-token.ts";
 export { type ErrorDialect, problemDocument, toProblem } from "./problem-answer.ts";
 export { callerOf, personOf, type RequestContext, requestContext } from "./request-context.ts";
