@@ -19,7 +19,10 @@ case ${DOCKER_HOST:-} in
   '') socket=/var/run/docker.sock ;;
   *) echo "nexus: DOCKER_HOST=$DOCKER_HOST is not a socket of this machine; install Node 24 and run 'npm ci'" >&2; exit 1 ;;
 esac
-# The folder stands at its own path, because the engine resolves the compose file's mounts on the host.
+commit=$(git -C "$here" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The folder stands at its own path, because the engine resolves the compose file's mounts on the host;
+# the caller's user and the socket's group, so that .env.pf belongs to whoever deploys.
 exec docker run --rm --init --network host --pid host \
+  --user "$(id -u):$(id -g)" --group-add "$(stat -c %g "$socket")" --env HOME=/tmp --env "NEXUS_COMMIT=$commit" \
   --volume "$socket:/var/run/docker.sock" --volume "$here:$here" --workdir "$here" \
   "$image" "$@"

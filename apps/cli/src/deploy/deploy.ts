@@ -41,7 +41,7 @@ export async function deploy(options: DeployOptions): Promise<DeployReport> {
 
 async function openDeployment({ directory, project, environment, print }: DeployOptions): Promise<Deployment> {
   const { code, stdout } = await runCommand("git", ["rev-parse", "--short=12", "HEAD"], { cwd: directory, env: environment });
-  const commit = code === 0 ? stdout.trim() : "unknown";
+  const commit = code === 0 ? stdout.trim() : environment["NEXUS_COMMIT"] || "unknown";
   const values = readEnvValues(directory);
   const docker = openDocker({ directory, project, environment, values, commit });
   return {

@@ -13,7 +13,7 @@ export async function explainFailure(deployment: Deployment, error: StepError): 
       "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{range .Log}}\n{{.Output}}{{end}}{{end}}",
       service,
     ]);
-    if (health.code !== 0) continue;
+    if (health.code !== 0 || health.stdout.startsWith("running, healthy")) continue;
     parts.push(`${service}: ${health.stdout.trim().split("\n").slice(-3).join("\n")}`);
     const logs = await docker.docker(["logs", "--tail", "15", service]);
     if (logs.stdout || logs.stderr) parts.push(indent(`${logs.stdout}${logs.stderr}`.trimEnd()));

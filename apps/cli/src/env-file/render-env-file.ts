@@ -4,7 +4,7 @@ const heading = {
   example: [
     "# Settings of the deployment. The first ./deploy-pf.sh copies this file to .env.pf and fills in every secret with a fresh",
     "# random value; .env.pf is readable by you alone and never committed. This example holds no secret and never may.",
-    "# A setting that is missing or empty has the default shown in docs/operations/deployment.md.",
+    "# A setting that is missing or empty has its default; see docs/deployment.md.",
   ],
   fresh: ["# Made by the first deployment. Keep it, and keep a copy in a safe place: the data cannot be read without it."],
 };

@@ -70,7 +70,7 @@ async function readVolumes(docker: Docker, project: string): Promise<Known<reado
 async function readCommitted(directory: string, environment: NodeJS.ProcessEnv): Promise<Known<readonly string[]>> {
   const options = { cwd: directory, env: environment, timeoutMs: 20_000 };
   const { code, stdout } = await runCommand("git", ["ls-files", "--", ".env.pf", "secrets"], options);
-  return code === 0 ? { value: stdout.split("\n").filter(Boolean) } : { fault: "this is no git checkout" };
+  return code === 0 ? { value: stdout.split("\n").filter(Boolean) } : { fault: "no git, or no git checkout" };
 }
 
 function readEnv(path: string): Facts["env"] {
