@@ -278,3 +278,18 @@ test("closing twice is closing once, and afterwards the database is unavailable"
   await Promise.all([database.close(), database.close()]);
   expect(isUnavailable(await errorOf(one(database)))).toBe(true);
 });
+
+test("a transaction that hangs does not keep the database from closing", async () => {
+  const database = open(testDatabase.owner, { closeTimeoutMs: 100 });
+  const release = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
+  const hanging = inTransaction(database.db, async (tx) => {
+    await sql`SELECT 1`.execute(tx);
+    started.resolve();
+    await release.promise;
+  });
+  await started.promise;
+  await database.close();
+  release.resolve();
+  await hanging;
+});

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Kysely, PostgresDialect } from "kysely";
 import { type ClientConfig, Pool, types } from "pg";
 import type { Connection } from "./connection.ts";
@@ -11,7 +12,7 @@ export interface Database {
   ping(signal?: AbortSignal): Promise<void>;
   /** Names of the migrations that this code knows and the database has not had; empty when it is ready to serve. */
   pendingMigrations(): Promise<string[]>;
-  /** Waits for the queries under way, then closes every connection. */
+  /** Waits for the queries under way, up to `closeTimeoutMs`, then closes every connection. */
   close(): Promise<void>;
 }
 
@@ -24,6 +25,8 @@ export interface DatabaseOptions {
   statementTimeoutMs?: number;
   /** How long to wait for a connection, a free one of the pool or a new one; 2,000 ms unless told. */
   connectTimeoutMs?: number;
+  /** How long `close` waits for what is under way; 10,000 ms unless told. */
+  closeTimeoutMs?: number;
   /** Hears of idle connections that broke; the pool replaces them. */
   onError?: (error: Error) => void;
 }
@@ -49,7 +52,7 @@ export function openDatabase(connection: Connection, options: DatabaseOptions): 
     db,
     ping: (signal) => ping(pool, signal),
     pendingMigrations: () => pendingMigrations(db),
-    close: () => (closing ??= pool.end()),
+    close: () => (closing ??= closeWithin(pool, options.closeTimeoutMs ?? 10_000)),
   };
 }
 
@@ -80,6 +83,14 @@ function deadlines(statementTimeoutMs: number): ClientConfig {
     idle_in_transaction_session_timeout: statementTimeoutMs * 2,
     query_timeout: statementTimeoutMs + 1000,
   };
+}
+
+/** pg waits without end for connections in use; a transaction that hangs must not keep a stop from ending. */
+async function closeWithin(pool: Pool, timeoutMs: number): Promise<void> {
+  const timer = new AbortController();
+  const timeout = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([pool.end(), timeout]);
+  timer.abort();
 }
 
 async function ping(pool: Pool, signal?: AbortSignal): Promise<void> {
