@@ -1,6 +1,6 @@
+import { waitFor } from "@nexus/testing";
 /** One real journey through all three services, over HTTP alone, on the platform that `npm start` starts. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { waitFor } from "@nexus/testing";
 import { type PlatformProcess, startPlatform, stopPlatform } from "./platform.ts";
 
 const person = { email: "owner@example.test", password: "correct horse battery staple", name: "Owner" };
@@ -78,7 +78,11 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   });
 
   it("embeddings come with 512 dimensions and are metered", async () => {
-    const answer = await post(`${platform.urls.ai}/v1/embeddings`, { model: "use-lite-en-512", input: ["a cat", "a dog"] }, bearer(key));
+    const answer = await post(
+      `${platform.urls.ai}/v1/embeddings`,
+      { model: "use-lite-en-512", input: ["a cat", "a dog"] },
+      bearer(key),
+    );
     expect(answer.status).toBe(200);
     const { data } = (await answer.json()) as { data: { embedding: number[] }[] };
     expect(data.map((item) => item.embedding.length)).toEqual([512, 512]);
@@ -96,12 +100,15 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   });
 
   it("every built-in module is operational", async () => {
-    await waitFor(async () => {
-      const answer = await fetch(`${platform.urls.api}/api/status`);
-      const { modules } = (await answer.json()) as { modules: { module: string; status: string }[] };
-      const names = modules.map((one) => one.module).sort();
-      return names.join() === "ai,audit,auth,cache,database,keys" && modules.every((one) => one.status === "operational");
-    }, { timeoutMs: 25_000 });
+    await waitFor(
+      async () => {
+        const answer = await fetch(`${platform.urls.api}/api/status`);
+        const { modules } = (await answer.json()) as { modules: { module: string; status: string }[] };
+        const names = modules.map((one) => one.module).sort();
+        return names.join() === "ai,audit,auth,cache,database,keys" && modules.every((one) => one.status === "operational");
+      },
+      { timeoutMs: 25_000 },
+    );
     for (const module of ["auth", "keys", "ai", "database", "cache", "audit"]) {
       expect((await fetch(`${platform.urls.api}/api/${module}/status`)).status).toBe(200);
     }
@@ -111,11 +118,17 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   it("a revoked key is refused within two seconds", async () => {
     const answer = await post(`${platform.urls.keys}/v1/keys/${keyId}/revoke`, undefined, bearer(await tokenFor("pv-keys")));
     expect(answer.status).toBe(200);
-    await waitFor(async () => (await fetch(`${platform.urls.ai}/v1/models`, { headers: bearer(key) })).status === 401, { timeoutMs: 2_000 });
+    await waitFor(async () => (await fetch(`${platform.urls.ai}/v1/models`, { headers: bearer(key) })).status === 401, {
+      timeoutMs: 2_000,
+    });
   });
 
   it("sign-out ends the session at once", async () => {
-    const answer = await fetch(`${platform.urls.api}/api/auth/sign-out`, { method: "POST", headers: { cookie, "content-type": "application/json" }, body: "{}" });
+    const answer = await fetch(`${platform.urls.api}/api/auth/sign-out`, {
+      method: "POST",
+      headers: { cookie, "content-type": "application/json" },
+      body: "{}",
+    });
     expect(answer.status).toBe(200);
     const session = await fetch(`${platform.urls.api}/api/auth/get-session`, { headers: { cookie } });
     expect(await session.json()).toBeNull();
@@ -151,12 +164,15 @@ async function tokenFor(audience: string): Promise<string> {
 async function usageRow(requestId: string): Promise<Record<string, unknown>> {
   expect(requestId).toMatch(/^req_/);
   let rows: Record<string, unknown>[] = [];
-  await waitFor(async () => {
-    const answer = await fetch(`${platform.urls.ai}/v1/usage?limit=100`, { headers: bearer(key) });
-    const { data } = (await answer.json()) as { data: Record<string, unknown>[] };
-    rows = data.filter((row) => row["request_id"] === requestId);
-    return rows.length > 0;
-  }, { timeoutMs: 3_000 });
+  await waitFor(
+    async () => {
+      const answer = await fetch(`${platform.urls.ai}/v1/usage?limit=100`, { headers: bearer(key) });
+      const { data } = (await answer.json()) as { data: Record<string, unknown>[] };
+      rows = data.filter((row) => row["request_id"] === requestId);
+      return rows.length > 0;
+    },
+    { timeoutMs: 3_000 },
+  );
   expect(rows).toHaveLength(1);
   return rows[0]!;
 }

@@ -51,9 +51,7 @@ export async function freePorts(): Promise<Ports> {
 export async function launchPlatform(options: Options = {}): Promise<PlatformProcess> {
   const ports = options.ports ?? (await freePorts());
   const dataDirectory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), "nexus-journey-"));
-  const [command, ...parameters] = options.throughNpm
-    ? ["npm", "start"]
-    : [process.execPath, "services/all-in-one/src/main.ts"];
+  const [command, ...parameters] = options.throughNpm ? ["npm", "start"] : [process.execPath, "services/all-in-one/src/main.ts"];
   const child = spawn(command!, parameters, {
     cwd: root,
     detached: true,

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
 import { waitFor } from "@nexus/testing";
+import { afterEach, describe, expect, it } from "vitest";
 import { freePorts, launchPlatform, type PlatformProcess, type Ports, startPlatform } from "./platform.ts";
 
 const started: PlatformProcess[] = [];
@@ -98,7 +98,8 @@ describe("npm start", () => {
     });
     folders.push(platform.dataDirectory);
     expect(await platform.exited).toBe(1);
-    for (const name of ["NEXUS_PUABO_API_PORT", "NEXUS_LOG_LEVEL", "NEXUS_SIGN_UP", "NEXUS_PUBLIC_URL"]) expect(platform.output()).toContain(name);
+    for (const name of ["NEXUS_PUABO_API_PORT", "NEXUS_LOG_LEVEL", "NEXUS_SIGN_UP", "NEXUS_PUBLIC_URL"])
+      expect(platform.output()).toContain(name);
   });
 
   it("works from a folder that only its owner can enter", async () => {

@@ -15,7 +15,9 @@ export const configSchema = {
   ...redisFields,
   NEXUS_DATA_DIR: text({ doc: "Where the embedded database, the secrets and the usage journal live.", default: ".nexus" }),
   NEXUS_BIND_HOST: text({ doc: "Address that the published ports listen on.", default: "127.0.0.1" }),
-  NEXUS_PUBLIC_URL: optional(url({ doc: "Origin under which people reach puabo-api; by default http://localhost and its port." })),
+  NEXUS_PUBLIC_URL: optional(
+    url({ doc: "Origin under which people reach puabo-api; by default http://localhost and its port." }),
+  ),
   NEXUS_LOG_LEVEL: oneOf({ doc: "Least severe log line written.", default: "warn", values: ["debug", "info", "warn", "error"] }),
   NEXUS_CACHE: oneOf({
     doc: "auto: a redis-server on the PATH if there is one, else the embedded one; embedded: always the embedded one.",
@@ -29,7 +31,12 @@ export type PlatformConfig = Config<typeof configSchema>;
 
 export function configRules(config: PlatformConfig): string[] {
   const chosen = Object.keys(ports).map((name) => config[name as keyof typeof ports]);
-  const faults = [...databaseRules(config), ...redisRules(config)];
+  const faults = [...(namesDatabase(config) ? databaseRules(config) : []), ...redisRules(config)];
   if (new Set(chosen).size < chosen.length) faults.push(`${Object.keys(ports).join(", ")} must differ from one another`);
   return faults;
+}
+
+/** Whether the operator brings a PostgreSQL; else the embedded one is used. */
+export function namesDatabase(config: Pick<PlatformConfig, "DATABASE_URL" | "DB_HOST">): boolean {
+  return config.DATABASE_URL !== undefined || config.DB_HOST !== undefined;
 }

@@ -25,7 +25,9 @@ export function claimDataDirectory(path: string, self: Self): DataDirectory {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     const holder = holderOf(lock, self);
     if (holder !== undefined) {
-      throw new Error(`${directory} is in use by process ${holder}; stop it, or set NEXUS_DATA_DIR to another folder`, { cause: error });
+      throw new Error(`${directory} is in use by process ${holder}; stop it, or set NEXUS_DATA_DIR to another folder`, {
+        cause: error,
+      });
     }
     writeFileSync(lock, mine, { mode: 0o600 });
   }

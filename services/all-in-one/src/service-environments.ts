@@ -1,7 +1,7 @@
+import type { Environment } from "@nexus/config";
 /** What each service would read from its own environment, had it been started alone. */
 import type { Connection } from "@nexus/db";
 import type { RedisTarget } from "@nexus/redis";
-import type { Environment } from "@nexus/config";
 import type { PlatformConfig } from "./config.ts";
 import type { SecretFiles } from "./installation-secrets.ts";
 
@@ -77,8 +77,10 @@ export function internal(port: number): number {
   return port + 10_000 <= 65_535 ? port + 10_000 : port - 10_000;
 }
 
-const platformSettings = /^(PORT|DATABASE_URL|DB_|REDIS_|JWT_SECRET|NEXUS_(AUDIT_KEY|KEY_PEPPERS|SERVICE_TOKEN|CALLER_TOKEN|.*_INTERNAL_PORT$))/;
+/** Variables that the composition sets itself, whatever its own environment says. */
+const platformSettings =
+  /^(PORT|DATABASE_URL|DB_|REDIS_|JWT_SECRET|NEXUS_(AUDIT_KEY|KEY_PEPPERS|SERVICE_TOKEN|CALLER_TOKEN|.*_INTERNAL_PORT$))/;
 
-function withoutPlatformSettings(env: Environment): Environment {
+export function withoutPlatformSettings(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !platformSettings.test(name)));
 }

@@ -1,21 +1,22 @@
 /** The embedded composition: data services first, then migrations, then the three services in one process. */
 import { loadConfig } from "@nexus/config";
+import type { Environment } from "@nexus/config";
 import { type Connection, connectionFrom, ensureRoles, migrate, startEmbeddedPostgres } from "@nexus/db";
-import { redisTargetFrom, type RedisTarget, startRedis } from "@nexus/redis";
 import * as api from "@nexus/puabo-api";
 import * as ai from "@nexus/puaboai-sdk";
 import * as keys from "@nexus/pv-keys";
+import { redisTargetFrom, type RedisTarget, startRedis } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
-import type { Environment } from "@nexus/config";
-import type { PlatformConfig } from "./config.ts";
+import { namesDatabase, type PlatformConfig } from "./config.ts";
 import { openInstallationSecrets, readInstallationSecret, type SecretFiles } from "./installation-secrets.ts";
-import { serviceEnvironments } from "./service-environments.ts";
+import { serviceEnvironments, type ServiceEnvironments } from "./service-environments.ts";
 
 interface StartOptions {
   config: PlatformConfig;
   env: Environment;
   dataDirectory: string;
-  logger: Logger;
+  /** A logger that names the part it speaks for. */
+  loggerFor: (part: string) => Logger;
 }
 
 export interface Platform {
@@ -43,22 +44,20 @@ export async function startPlatform(options: StartOptions): Promise<Platform> {
 }
 
 async function openAll(options: StartOptions, opened: Close[]): Promise<Omit<Platform, "close">> {
-  const { config, env, dataDirectory, logger } = options;
+  const { config, env, dataDirectory, loggerFor } = options;
   const secrets = openInstallationSecrets(dataDirectory);
   const [database, cache] = await Promise.all([openDatabaseServer(options, opened), openCacheServer(options, opened)]);
   await prepareDatabase(database.connection, secrets);
 
-  const environments = serviceEnvironments({ config, own: env, secrets, database: database.connection, cache: cache.target, dataDirectory });
-  const startOne = async <T extends { close: Close }>(starting: Promise<T>): Promise<T> => {
-    const running = await starting;
-    opened.push(() => running.close());
-    return running;
-  };
-  const [apiService, keysService, aiService] = await allOrFirstError([
-    startOne(api.startService(loadConfig(api.configSchema, environments.api, api.configRules), { logger: logger.child({ service: "puabo-api" }) })),
-    startOne(keys.startService(loadConfig(keys.configSchema, environments.keys, keys.configRules), { logger: logger.child({ service: "pv-keys" }) })),
-    startOne(ai.startService(loadConfig(ai.configSchema, environments.ai, ai.configRules), { logger: logger.child({ service: "puaboai-sdk" }) })),
-  ]);
+  const environments = serviceEnvironments({
+    config,
+    own: env,
+    secrets,
+    database: database.connection,
+    cache: cache.target,
+    dataDirectory,
+  });
+  const { apiService, keysService, aiService } = await startServices(environments, loggerFor, opened);
   return {
     urls: { api: apiService.url, ai: aiService.url, keys: keysService.url },
     setupUrl: apiService.setupUrl,
@@ -67,28 +66,54 @@ async function openAll(options: StartOptions, opened: Close[]): Promise<Omit<Pla
   };
 }
 
-/** Like `Promise.all`, but waits for every one to end first, so that what still opened is in the list to be closed. */
-async function allOrFirstError<const T extends readonly Promise<unknown>[]>(promises: T): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
-  await Promise.allSettled(promises);
-  return Promise.all(promises);
+async function startServices(environments: ServiceEnvironments, loggerFor: StartOptions["loggerFor"], opened: Close[]) {
+  const running: Close[] = [];
+  // They drain side by side: a long stream of one does not keep the others waiting.
+  opened.push(async () => void (await Promise.all(running.map((close) => close()))));
+  const started = async <T extends { close: Close }>(starting: Promise<T>): Promise<T> => {
+    const service = await starting;
+    running.push(() => service.close());
+    return service;
+  };
+  const starting = [
+    started(
+      api.startService(loadConfig(api.configSchema, environments.api, api.configRules), { logger: loggerFor("puabo-api") }),
+    ),
+    started(
+      keys.startService(loadConfig(keys.configSchema, environments.keys, keys.configRules), { logger: loggerFor("pv-keys") }),
+    ),
+    started(ai.startService(loadConfig(ai.configSchema, environments.ai, ai.configRules), { logger: loggerFor("puaboai-sdk") })),
+  ] as const;
+  // When one fails, the others are waited for first: what still opened must be in the list to be closed.
+  await Promise.allSettled(starting);
+  const [apiService, keysService, aiService] = await Promise.all(starting);
+  return { apiService, keysService, aiService };
 }
 
-async function openDatabaseServer({ config, dataDirectory, logger }: StartOptions, opened: Close[]) {
-  if (config.DATABASE_URL !== undefined || config.DB_HOST !== undefined) {
+async function openDatabaseServer({ config, dataDirectory, env, loggerFor }: StartOptions, opened: Close[]) {
+  if (namesDatabase(config)) {
     return { connection: connectionFrom(config), embedded: false };
   }
-  const server = await startEmbeddedPostgres({ dataDirectory: `${dataDirectory}/postgres`, log: (line) => logger.info({ line }, "postgres") });
+  const server = await startEmbeddedPostgres({
+    dataDirectory: `${dataDirectory}/postgres`,
+    ...(env["PATH"] === undefined ? {} : { path: env["PATH"] }),
+    log: (line) => loggerFor("postgres").warn(line),
+  });
   opened.push(() => server.stop());
   return { connection: server.connection, embedded: true };
 }
 
-async function openCacheServer({ config, dataDirectory, logger }: StartOptions, opened: Close[]): Promise<{ target: RedisTarget; kind: Platform["cache"] }> {
+async function openCacheServer(
+  { config, dataDirectory, env, loggerFor }: StartOptions,
+  opened: Close[],
+): Promise<{ target: RedisTarget; kind: Platform["cache"] }> {
   const target = redisTargetFrom(config);
   if (target) return { target, kind: "external" };
   const server = await startRedis({
     preferEmbedded: config.NEXUS_CACHE === "embedded",
     directory: `${dataDirectory}/cache`,
-    log: (line) => logger.info({ line }, "cache"),
+    ...(env["PATH"] === undefined ? {} : { path: env["PATH"] }),
+    log: (line) => loggerFor("cache").info(line),
   });
   opened.push(() => server.stop());
   return { target: server.target, kind: server.kind };
@@ -100,5 +125,5 @@ async function prepareDatabase(owner: Connection, secrets: SecretFiles): Promise
     nexus_ai: readInstallationSecret(secrets.aiPassword),
     nexus_keys: readInstallationSecret(secrets.keysPassword),
   });
-  await migrate(owner, { directory: new URL("../../../migrations", import.meta.url).pathname });
+  await migrate(owner);
 }
