@@ -104,7 +104,7 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
       async () => {
         const answer = await fetch(`${platform.urls.api}/api/status`);
         const { modules } = (await answer.json()) as { modules: { module: string; status: string }[] };
-        const names = modules.map((one) => one.module).sort();
+        const names = modules.map((one) => one.module).toSorted();
         return names.join() === "ai,audit,auth,cache,database,keys" && modules.every((one) => one.status === "operational");
       },
       { timeoutMs: 25_000 },

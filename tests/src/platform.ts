@@ -52,7 +52,7 @@ export async function launchPlatform(options: Options = {}): Promise<PlatformPro
   const ports = options.ports ?? (await freePorts());
   const dataDirectory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), "nexus-journey-"));
   const [command, ...parameters] = options.throughNpm ? ["npm", "start"] : [process.execPath, "services/all-in-one/src/main.ts"];
-  const child = spawn(command!, parameters, {
+  const child = spawn(command, parameters, {
     cwd: root,
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],

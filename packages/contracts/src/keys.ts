@@ -57,6 +57,9 @@ export const CreatedKey = strictObject({
 });
 export type CreatedKey = Static<typeof CreatedKey>;
 
+/** `key_…`; anything else is answered as an unknown key. */
+export const KeyParams = strictObject({ id: Type.String({ maxLength: 64 }) });
+
 export const KeyAnswer = strictObject({ key: Key });
 
 export const ListKeysQuery = strictObject({

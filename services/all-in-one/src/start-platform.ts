@@ -33,7 +33,7 @@ type Close = () => Promise<void>;
 export async function startPlatform(options: StartOptions): Promise<Platform> {
   const opened: Close[] = [];
   const close = async (): Promise<void> => {
-    for (const closeOne of opened.splice(0).reverse()) await closeOne();
+    for (const closeOne of opened.splice(0).toReversed()) await closeOne();
   };
   try {
     return { ...(await openAll(options, opened)), close };

@@ -21,6 +21,7 @@ let alice: ReturnType<FakeIssuer["person"]>;
 let bob: ReturnType<FakeIssuer["person"]>;
 let admin: ReturnType<FakeIssuer["person"]>;
 let serviceToken: string;
+let environment: Record<string, string>;
 
 beforeAll(async () => {
   [database, issuer] = await Promise.all([createTestDatabase(), startFakeIssuer()]);
@@ -31,7 +32,7 @@ beforeAll(async () => {
   const folder = mkdtempSync(join(tmpdir(), "pv-keys-"));
   writeFileSync(join(folder, "own"), randomBytes(32).toString("base64url"));
   writeFileSync(join(folder, "gateway"), serviceToken);
-  const env = {
+  environment = {
     PORT: "0",
     DB_HOST: database.keys.host,
     DB_PORT: String(database.keys.port),
@@ -45,7 +46,7 @@ beforeAll(async () => {
     NEXUS_PUBLIC_URL: issuer.url,
     PUABO_API_URL: issuer.url,
   };
-  const config = loadConfig(configSchema, env, configRules);
+  const config = loadConfig(configSchema, environment, configRules);
   service = await startService(config, {
     logger: createLogger({ service: "pv-keys", level: "debug", destination: logs.stream }),
   });
@@ -249,6 +250,30 @@ describe("verifying", () => {
       401,
     );
   });
+});
+
+it("does not start without the pepper of the stored keys, and says which one is missing", async () => {
+  const config = loadConfig(
+    configSchema,
+    { ...environment, NEXUS_KEY_PEPPERS: `2:${randomBytes(32).toString("base64url")}` },
+    configRules,
+  );
+  const logger = createLogger({ service: "pv-keys", level: "error" });
+  await expect(startService(config, { logger })).rejects.toThrow("NEXUS_KEY_PEPPERS lacks version 1");
+});
+
+it("verifies old keys beside new ones after the pepper was changed", async () => {
+  const { secret } = await make(alice, { name: "old pepper" });
+  const peppers = `${environment["NEXUS_KEY_PEPPERS"]}\n2:${randomBytes(32).toString("base64url")}`;
+  const config = loadConfig(configSchema, { ...environment, NEXUS_KEY_PEPPERS: peppers }, configRules);
+  const second = await startService(config, { logger: createLogger({ service: "pv-keys", level: "error" }) });
+  try {
+    expect(await (await post(`${second.internalUrl}/v1/keys/verify`, serviceToken, { key: secret })).json()).toMatchObject({
+      valid: true,
+    });
+  } finally {
+    await second.close();
+  }
 });
 
 it("no log line holds a key", () => {

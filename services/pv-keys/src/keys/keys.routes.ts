@@ -1,8 +1,7 @@
-import { CreatedKey, CreateKeyRequest, KeyAnswer, KeyPage, ListKeysQuery } from "@nexus/contracts/keys";
+import { CreatedKey, CreateKeyRequest, KeyAnswer, KeyPage, KeyParams, ListKeysQuery } from "@nexus/contracts/keys";
 import { assert, Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, personOf, requestContext } from "@nexus/http";
-import { Type } from "typebox";
 import type { Deps } from "../deps.ts";
 import { createKey } from "./create-key.ts";
 import { presentKey } from "./key.ts";
@@ -11,7 +10,6 @@ import { revokeKey } from "./revoke-key.ts";
 
 const tags = ["keys"];
 const config = { permission: "person" } as const;
-const IdParams = Type.Object({ id: Type.String({ maxLength: 64 }) });
 
 export function addKeyRoutes(app: App, deps: Deps): void {
   addChangingRoutes(app, deps);
@@ -38,7 +36,7 @@ function addChangingRoutes(app: App, deps: Deps): void {
     method: "POST",
     url: "/v1/keys/:id/revoke",
     config,
-    schema: { summary: "End a key for ever", tags, params: IdParams, response: { 200: KeyAnswer } },
+    schema: { summary: "End a key for ever", tags, params: KeyParams, response: { 200: KeyAnswer } },
     handler: async (request) => ({
       key: await revokeKey(deps, { caller: personOf(request), keyId: request.params.id, context: requestContext(request) }),
     }),
@@ -75,7 +73,7 @@ function addReadingRoutes(app: App, deps: Deps): void {
     method: "GET",
     url: "/v1/keys/:id",
     config,
-    schema: { summary: "One key", tags, params: IdParams, response: { 200: KeyAnswer } },
+    schema: { summary: "One key", tags, params: KeyParams, response: { 200: KeyAnswer } },
     handler: async (request) => {
       const id = uuidOf("key", request.params.id);
       const row = id === undefined ? undefined : await findKey(deps.db, { id, organizationId: organizationOf(request) });
