@@ -1,6 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { waitFor } from "@nexus/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -14,7 +13,8 @@ import { startEmbeddedPostgres } from "./start-embedded-postgres.ts";
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "nexus-binaries-"));
+  // Not the TMPDIR of whoever runs this, which others may be unable to enter.
+  folder = await mkdtemp("/tmp/nexus-binaries-");
 });
 afterEach(async () => await rm(folder, { recursive: true, force: true }));
 
