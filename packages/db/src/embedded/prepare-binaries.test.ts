@@ -124,7 +124,7 @@ test("a shared place that somebody else could write to is not used", async () =>
 
 test("a folder is out of reach when any folder above it is", async () => {
   await mkdir(join(folder, "a", "b"), { recursive: true });
-  await chmod(folder, 0o755);
+  for (const path of ["", "a", "a/b"]) await chmod(join(folder, path), 0o755);
   const user = { name: "somebody", uid: 54_321, gid: 54_321 };
   expect(await canEnter(join(folder, "a", "b"), user)).toBe(true);
   expect(await canEnter(join(folder, "a", "not-there-yet"), user)).toBe(true);
