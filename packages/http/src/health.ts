@@ -1,98 +1,78 @@
-/** What the service needs and whether it is there: `GET /health`. */
-import type { HealthEntry, HealthReport, HealthStatus } from "@nexus/contracts/health";
+/** `/health`, `/livez`, `/readyz`: what works, told cheaply and without a secret. Shape: draft-inadarei-api-health-check-06. */
 import type { Clock } from "@nexus/core";
-import type { Logger } from "@nexus/telemetry";
-import type { ServiceIdentity } from "./server-options.ts";
 
 export interface HealthCheck {
-  /** `postgresql:connection`: the dependency and what is looked at. */
+  /** `component:measurement`, such as `postgresql:connection`. */
   name: string;
-  /** True when the service cannot do its job without it; false: it is degraded. */
+  /** Whether the service cannot do its job without it. */
   critical: boolean;
-  /** Rejects when the dependency is broken. */
-  probe(signal: AbortSignal): Promise<void>;
-  /** 1,000 unless told. */
+  /** Milliseconds; 1,000 unless told. */
   deadlineMs?: number;
+  /** Really asks the dependency. Rejects when it is broken; must stop when the signal fires. */
+  probe(signal: AbortSignal): Promise<void>;
+}
+
+type Verdict = "pass" | "warn" | "fail";
+
+export interface HealthReport {
+  status: Verdict;
+  version: string;
+  serviceId: string;
+  checks: Record<string, { status: Verdict; observedValue: number; observedUnit: "ms"; time: string }[]>;
 }
 
 interface HealthOptions {
-  identity: ServiceIdentity;
   checks: readonly HealthCheck[];
+  identity: { name: string; version: string };
   clock: Clock;
-  logger: Logger;
-  /** 1,000 unless told. */
-  cacheMs?: number;
+  /** Hears of each failed probe; its cause must not reach the answer. */
+  onFailure: (name: string, error: unknown) => void;
 }
 
-/** How every dependency is, asked anew at most once in `cacheMs` however many ask. */
-export function createHealth(options: HealthOptions): () => Promise<HealthReport> {
-  const cacheMs = options.cacheMs ?? 1000;
-  const last = new Map<string, HealthStatus>();
-  let cached: { report: Promise<HealthReport>; untilMs: number } | undefined;
+const cacheMs = 1000;
+
+/** A function that reports health; reports are shared for a second, and by all who ask at once. */
+export function healthReporter(options: HealthOptions): () => Promise<HealthReport> {
+  let latest: { at: number; report: Promise<HealthReport> } | undefined;
   return () => {
     const now = options.clock.monotonic();
-    if (cached && now < cached.untilMs) return cached.report;
-    // Until the probes are through everybody waits for the same ones.
-    const asked = { report: askAll(options, last), untilMs: Number.POSITIVE_INFINITY };
-    cached = asked;
-    void asked.report.finally(() => {
-      asked.untilMs = options.clock.monotonic() + cacheMs;
-    });
-    return asked.report;
+    if (!latest || now - latest.at >= cacheMs) latest = { at: now, report: runChecks(options) };
+    return latest.report;
   };
 }
 
-async function askAll(options: HealthOptions, last: Map<string, HealthStatus>): Promise<HealthReport> {
-  const { identity, checks, clock } = options;
-  const answers = await Promise.all(checks.map((check) => ask(check, clock)));
-  for (const { check, entry, cause } of answers) {
-    if (last.get(check.name) !== entry.status && (last.has(check.name) || entry.status !== "pass")) {
-      // The reason is for the log alone: it may name hosts, users and tables.
-      options.logger.warn({ event: "health", dependency: check.name, status: entry.status, err: cause }, "health");
-    }
-    last.set(check.name, entry.status);
-  }
+async function runChecks({ checks, identity, clock, onFailure }: HealthOptions): Promise<HealthReport> {
+  const results = await Promise.all(
+    checks.map(async (check) => {
+      const began = clock.monotonic();
+      const status = await verdictOf(check, onFailure);
+      const observedValue = Math.round(clock.monotonic() - began);
+      return [check.name, { status, observedValue, observedUnit: "ms", time: new Date(clock.now()).toISOString() }] as const;
+    }),
+  );
+  const verdicts = results.map(([, result]) => result.status);
+  const status = verdicts.includes("fail") ? "fail" : verdicts.includes("warn") ? "warn" : "pass";
   return {
-    status: overall(answers),
+    status,
     version: identity.version,
-    releaseId: identity.commit,
     serviceId: identity.name,
-    description: identity.description,
-    checks: Object.fromEntries(answers.map(({ check, entry }) => [check.name, [entry]])),
+    checks: Object.fromEntries(results.map(([name, result]) => [name, [result]])),
   };
 }
 
-interface Answer {
-  check: HealthCheck;
-  entry: HealthEntry;
-  cause: unknown;
-}
-
-async function ask(check: HealthCheck, clock: Clock): Promise<Answer> {
-  const started = clock.monotonic();
-  const deadlineMs = check.deadlineMs ?? 1000;
-  const aborter = new AbortController();
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const reason = new Error(`no answer within ${deadlineMs} ms`);
-    aborter.abort(reason);
-    reject(reason);
-  }, deadlineMs);
-  let cause: unknown;
+async function verdictOf(check: HealthCheck, onFailure: HealthOptions["onFailure"]): Promise<Verdict> {
+  const signal = AbortSignal.timeout(check.deadlineMs ?? 1000);
+  const late = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(new Error("no answer within the deadline", { cause: signal.reason })), {
+      once: true,
+    });
+  });
+  late.catch(() => {});
   try {
-    // The race holds even for a probe that does not listen to its signal.
-    await Promise.race([check.probe(aborter.signal), late]);
+    await Promise.race([check.probe(signal), late]);
+    return "pass";
   } catch (error) {
-    cause = error ?? new Error("the probe failed without a reason");
-  } finally {
-    clearTimeout(timer);
+    onFailure(check.name, error);
+    return check.critical ? "fail" : "warn";
   }
-  const status = cause === undefined ? "pass" : check.critical ? "fail" : "warn";
-  const observedValue = Math.round((clock.monotonic() - started) * 100) / 100;
-  return { check, entry: { status, observedValue, observedUnit: "ms", time: new Date(clock.now()).toISOString() }, cause };
-}
-
-function overall(answers: readonly Answer[]): HealthStatus {
-  const found = new Set(answers.map(({ entry }) => entry.status));
-  return (["fail", "warn"] as const).find((status) => found.has(status)) ?? "pass";
 }

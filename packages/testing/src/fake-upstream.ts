@@ -74,7 +74,9 @@ export async function startFakeUpstream(script: UpstreamScript = chatAnswer()): 
 export const fakeUsage = { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 };
 
 /** A whole answer in one piece; `body` replaces it byte for byte. */
-export function chatAnswer(options: { text?: string; usage?: object | null; body?: string | Buffer; delayMs?: number; status?: number } = {}): UpstreamScript {
+export function chatAnswer(
+  options: { text?: string; usage?: object | null; body?: string | Buffer; delayMs?: number; status?: number } = {},
+): UpstreamScript {
   const { text = "hello", usage = fakeUsage, delayMs = 0, status = 200 } = options;
   const message = { role: "assistant", content: text, refusal: null };
   const document = {
@@ -96,7 +98,9 @@ export function embeddingAnswer(options: { vectors?: number[][]; promptTokens?: 
   const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
   const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };
   return (response) => {
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ object: "list", data, model: "fake-embedding", usage }));
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ object: "list", data, model: "fake-embedding", usage }));
   };
 }
 
@@ -122,7 +126,9 @@ export function chatStream(options: StreamOptions = {}): UpstreamScript {
   return async (response, request) => {
     const asked = /"include_usage"\s*:\s*true/.test(request.body.toString());
     const sendsUsage = usage === "always" || (usage === "asked" && asked);
-    const frames = texts.map((content) => frameOf([{ index: 0, delta: { content }, finish_reason: null }], sendsUsage ? null : undefined));
+    const frames = texts.map((content) =>
+      frameOf([{ index: 0, delta: { content }, finish_reason: null }], sendsUsage ? null : undefined),
+    );
     frames.push(frameOf([{ index: 0, delta: {}, finish_reason: "stop" }], sendsUsage ? null : undefined));
     if (sendsUsage) frames.push(frameOf([], fakeUsage));
     if (!options.withoutDone) frames.push("data: [DONE]\n\n");

@@ -17,3 +17,5 @@ export {
   startFakeUpstream,
   type UpstreamScript,
 } from "./fake-upstream.ts";
+export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
+export { type FakePvKeys, startFakePvKeys } from "./start-fake-pv-keys.ts";

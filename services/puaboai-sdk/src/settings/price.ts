@@ -20,12 +20,12 @@ export function priceOf(usage: TokenUsage, price: Price): NanoDollars {
 }
 
 /** As it is stamped on a usage row. */
-export function priceDocument(price: Price): Record<string, string> {
+export function priceDocument(price: Price) {
   return {
     input: price.input.toString(),
     output: price.output.toString(),
     cached_input: price.cachedInput.toString(),
-    unit: "nanos_per_million_tokens",
+    unit: "nanos_per_million_tokens" as const,
     source: price.source,
     effective: price.effective,
   };

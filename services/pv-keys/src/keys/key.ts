@@ -11,8 +11,7 @@ export interface KeyRow {
   name: string;
   kind: "sk" | "rk" | "svc";
   environment: "live" | "test";
-  /** As of PostgreSQL's time when it was read: an active key whose time is over is `expired`. */
-  state: "active" | "disabled" | "revoked" | "expired";
+  state: "active" | "disabled" | "revoked";
   scopes: string[];
   models: string[] | null;
   ip_allow: string[] | null;
@@ -27,23 +26,6 @@ export interface KeyRow {
   rev: bigint;
   display_prefix: string;
 }
-
-/** The part of a key that a verifier needs. */
-export type VerifiedKey = Pick<
-  KeyRow,
-  | "id"
-  | "organization_id"
-  | "owner_kind"
-  | "owner_user_id"
-  | "state"
-  | "scopes"
-  | "models"
-  | "ip_allow"
-  | "limits"
-  | "budget_ids"
-  | "expires_at"
-  | "rev"
->;
 
 export const defaultScopes: readonly string[] = ["ai:*", "usage:read"];
 /** Milliseconds: a key that nobody thought about again ends by itself. */
@@ -74,7 +56,7 @@ export function presentKey(row: KeyRow): Key {
 }
 
 /** What a verifier is told of a key that is good. */
-export function validAnswer(row: VerifiedKey): ValidKey {
+export function validAnswer(row: KeyRow): ValidKey {
   return {
     valid: true,
     key_id: toId("key", row.id),
@@ -91,6 +73,6 @@ export function validAnswer(row: VerifiedKey): ValidKey {
   };
 }
 
-function ownerOf(row: Pick<KeyRow, "owner_kind" | "owner_user_id">): { kind: KeyRow["owner_kind"]; id: string | null } {
+function ownerOf(row: KeyRow): { kind: KeyRow["owner_kind"]; id: string | null } {
   return { kind: row.owner_kind, id: row.owner_user_id === null ? null : toId("user", row.owner_user_id) };
 }

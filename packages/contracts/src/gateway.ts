@@ -1,0 +1,57 @@
+/** The provider-shaped routes of puaboai-sdk. Requests pass through: only the fields that the gateway acts on are named. */
+import { type Static, Type } from "typebox";
+import { Nanos, strictObject } from "./common.ts";
+
+const Price = strictObject({
+  currency: Type.Literal("USD"),
+  unit: Type.Literal("nanos_per_million_tokens"),
+  input: Nanos,
+  output: Nanos,
+  cached_input: Nanos,
+  source: Type.String(),
+  effective: Type.String({ description: "date since which the figures hold" }),
+});
+
+export const Model = strictObject({
+  id: Type.String(),
+  object: Type.Literal("model"),
+  created: Type.Integer({ description: "Unix seconds; when this gateway began to offer it" }),
+  owned_by: Type.String({ description: "the provider, or `nexus` for the embedded ones" }),
+  kind: Type.Union([Type.Literal("chat"), Type.Literal("embeddings")]),
+  context_tokens: Type.Integer(),
+  max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
+  dimensions: Type.Union([Type.Integer(), Type.Null()]),
+  price: Type.Union([Price, Type.Literal("free")]),
+  demo: Type.Boolean({ description: "no real language model; its answers carry x-nexus-demo" }),
+  description: Type.Union([Type.String(), Type.Null()]),
+});
+export type Model = Static<typeof Model>;
+
+export const ModelList = strictObject({ object: Type.Literal("list"), data: Type.Array(Model) });
+export type ModelList = Static<typeof ModelList>;
+
+const ModelName = Type.String({ minLength: 1, maxLength: 200 });
+
+/** For the reference page; the body itself is handed on byte for byte. */
+export const ChatCompletionRequest = Type.Object(
+  {
+    model: ModelName,
+    messages: Type.Array(Type.Unknown()),
+    stream: Type.Optional(Type.Boolean()),
+    stream_options: Type.Optional(Type.Object({ include_usage: Type.Optional(Type.Boolean()) })),
+    max_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    max_completion_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+    n: Type.Optional(Type.Integer({ minimum: 1, maximum: 128 })),
+  },
+  { description: "OpenAI chat completion request; every further field goes to the provider as it is" },
+);
+
+export const EmbeddingRequest = Type.Object(
+  {
+    model: ModelName,
+    input: Type.Unknown(),
+    encoding_format: Type.Optional(Type.Union([Type.Literal("float"), Type.Literal("base64")])),
+    dimensions: Type.Optional(Type.Integer()),
+  },
+  { description: "OpenAI embeddings request; every further field goes to the provider as it is" },
+);

@@ -1,0 +1,62 @@
+/** `GET /v1/usage`: what was called, by whom, and what it cost. */
+import { type Static, Type } from "typebox";
+import { Nanos, pageQuery, strictObject, Timestamp } from "./common.ts";
+
+const Time = Type.String({ format: "date-time", maxLength: 40 });
+const Nullable = { text: Type.Union([Type.String(), Type.Null()]), integer: Type.Union([Type.Integer(), Type.Null()]) };
+
+export const UsageQuery = strictObject({
+  ...pageQuery,
+  organization_id: Type.Optional(Type.String({ maxLength: 64, description: "for administrators; the others see their own" })),
+  key_id: Type.Optional(Type.String({ maxLength: 64 })),
+  model: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  from: Type.Optional({ ...Time, description: "at or after; 30 days before `to` unless told" }),
+  to: Type.Optional({ ...Time, description: "before; now unless told" }),
+});
+export type UsageQuery = Static<typeof UsageQuery>;
+
+export const UsageEvent = strictObject({
+  request_id: Type.String({ description: "req_…: the x-request-id of the answer" }),
+  attempt: Type.Integer(),
+  occurred_at: Timestamp,
+  organization_id: Type.String(),
+  key_id: Nullable.text,
+  user_id: Nullable.text,
+  endpoint: Type.String({ description: "chat.completions or embeddings" }),
+  model: Type.String(),
+  provider: Type.String(),
+  upstream_model: Type.String(),
+  stream: Type.Boolean(),
+  outcome: Type.String({ description: "ok, error, aborted, crash (charged in full), overrun (cost more than was set aside)" }),
+  http_status: Nullable.integer,
+  error_code: Nullable.text,
+  input_tokens: Type.Integer(),
+  output_tokens: Type.Integer(),
+  cached_input_tokens: Type.Integer({ description: "part of input_tokens" }),
+  reasoning_tokens: Type.Integer({ description: "part of output_tokens" }),
+  usage_source: Type.String({ description: "who counted: provider, counted (by us), bound (the most it can have been), none" }),
+  cost_nanos: Nanos,
+  price: Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),
+  duration_ms: Type.Integer(),
+  first_byte_ms: Nullable.integer,
+  client_request_id: Nullable.text,
+});
+export type UsageEvent = Static<typeof UsageEvent>;
+
+export const UsageTotals = strictObject({
+  requests: Type.Integer(),
+  input_tokens: Type.Integer(),
+  output_tokens: Type.Integer(),
+  cached_input_tokens: Type.Integer(),
+  reasoning_tokens: Type.Integer(),
+  cost_nanos: Nanos,
+});
+export type UsageTotals = Static<typeof UsageTotals>;
+
+export const UsagePage = strictObject({
+  data: Type.Array(UsageEvent),
+  totals: UsageTotals,
+  next_cursor: Nullable.text,
+  has_more: Type.Boolean(),
+});
+export type UsagePage = Static<typeof UsagePage>;

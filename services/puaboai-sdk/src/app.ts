@@ -1,0 +1,93 @@
+import { Problem } from "@nexus/core";
+import { isUnavailable } from "@nexus/db";
+import { buildServer, type HealthCheck, record, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
+import { authenticate } from "./authenticate.ts";
+import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
+import { reserveBudget } from "./budgets/reserve-budget.ts";
+import type { CallDeps } from "./calls/call-deps.ts";
+import { openAiErrors } from "./calls/openai-error.ts";
+import { addModelRoutes } from "./catalogue/models.routes.ts";
+import { addChatRoutes } from "./chat/chat.routes.ts";
+import type { Deps } from "./deps.ts";
+import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
+import { addUsageRoutes } from "./usage/usage.routes.ts";
+
+export async function buildApp(deps: Deps): Promise<Server> {
+  const { config, database, logger, metrics, clock, usage } = deps;
+  const server = await buildServer({
+    identity: {
+      name: "puaboai-sdk",
+      version: config.NEXUS_VERSION,
+      commit: config.NEXUS_COMMIT,
+      description: "AI gateway: one OpenAI-compatible endpoint before many model providers.",
+    },
+    logger,
+    metrics,
+    clock,
+    authenticate: (request) => authenticate(deps, request),
+    translate,
+    dialects: [openAiErrors],
+    health: healthChecks(deps),
+    readiness: async () => (await database.pendingMigrations()).map((name) => `migration ${name} is missing`),
+    serviceTokens: deps.serviceTokens,
+    trustedProxies: trustedProxiesOf(config),
+    bodyLimitBytes: 64 * 1024,
+  });
+  const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
+  addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
+  addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
+  addBudgetRoutes(server.published, shared);
+  await addCallRoutes(server, callDeps(deps));
+  return server;
+}
+
+/** The routes that hand bodies on: bytes in, bytes out. */
+async function addCallRoutes(server: Server, deps: CallDeps & { bodyLimit: number }): Promise<void> {
+  await server.published.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser(
+      /^application\/(?:[\w.-]+\+)?json\b/i,
+      { parseAs: "buffer", bodyLimit: deps.bodyLimit },
+      (_request, body, done) => done(null, body),
+    );
+    addChatRoutes(scope, deps);
+    addEmbeddingRoutes(scope, deps);
+  });
+}
+
+function callDeps(deps: Deps): CallDeps & { bodyLimit: number } {
+  const { config, database, logger, metrics, clock, audit, usage } = deps;
+  const budgets = { db: database.db, audit, clock, processId: usage.processId, defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS };
+  return {
+    clock,
+    catalogue: deps.catalogue,
+    gate: deps.gate,
+    recorder: usage.recorder,
+    reserve: (wanted) => reserveBudget(budgets, wanted),
+    translate: (error) => toProblem(error, translate),
+    logAbandoned: (request, reply) => record(request, reply, { logger, metrics }),
+    logRefusal: (fields, message) => logger.warn(fields, message),
+    bodyLimit: config.NEXUS_MAX_BODY_BYTES,
+  };
+}
+
+function translate(error: unknown): Problem | undefined {
+  if (!isUnavailable(error)) return undefined;
+  return new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } });
+}
+
+/** Without PostgreSQL only free models and known keys go on, for a while; without the others part of the callers is served. */
+function healthChecks(deps: Deps): HealthCheck[] {
+  return [
+    { name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) },
+    { name: "spool:writable", critical: true, probe: () => deps.usage.probeSpool() },
+    { name: "pv-keys:livez", critical: false, probe: (signal) => probe(`${deps.config.PV_KEYS_INTERNAL_URL}/livez`, signal) },
+    { name: "puabo-api:livez", critical: false, probe: (signal) => probe(`${deps.config.PUABO_API_URL}/livez`, signal) },
+  ];
+}
+
+async function probe(url: string, signal: AbortSignal): Promise<void> {
+  const answer = await fetch(url, { signal, redirect: "error" });
+  await answer.body?.cancel();
+  if (!answer.ok) throw new Error(`answered ${answer.status}`);
+}

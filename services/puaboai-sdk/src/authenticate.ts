@@ -1,0 +1,66 @@
+/** Who calls the gateway: a program with an API key, or a person with a token from puabo-api. */
+import { BlockList, isIPv6 } from "node:net";
+import type { ValidKey } from "@nexus/contracts/verify-key";
+import { type KeyId, type OrganizationId, Problem, type UserId } from "@nexus/core";
+import { bearerOf, type Caller, type PersonCaller } from "@nexus/http";
+import type { KeyChecker } from "@nexus/key-check";
+
+interface AuthDeps {
+  keyChecker: KeyChecker;
+  verifyPerson(token: string): Promise<PersonCaller>;
+}
+
+interface Presented {
+  headers: { authorization?: string | undefined };
+  ip: string;
+}
+
+/** `undefined`: no credential. @throws Problem `unauthenticated`, `forbidden`, `rate_limited`, or `unavailable` when nobody can tell */
+export async function authenticate(deps: AuthDeps, request: Presented): Promise<Caller | undefined> {
+  const { authorization } = request.headers;
+  if (authorization === undefined) return undefined;
+  const token = bearerOf(authorization);
+  if (token === undefined) throw invalidCredential();
+  if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
+  const answer = await deps.keyChecker.check(token);
+  if (!answer.valid) throw refusalOf(answer.code);
+  if (answer.ip_allow !== null && !isAllowed(request.ip, answer.ip_allow)) throw refusalOf("ip_not_allowed");
+  return callerFrom(answer);
+}
+
+function callerFrom(answer: ValidKey): Caller {
+  return {
+    kind: "key",
+    keyId: answer.key_id as KeyId,
+    organizationId: answer.organization_id as OrganizationId,
+    ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId | null) : null,
+    scopes: answer.scopes,
+    models: answer.models,
+  };
+}
+
+function refusalOf(code: string): Problem {
+  if (code === "ip_not_allowed") return new Problem("forbidden", "This key may not be used from this address.");
+  if (code === "insufficient_scope") return new Problem("forbidden", "The key lacks a scope.");
+  if (code === "rate_limited" || code === "quota_exceeded")
+    return new Problem("rate_limited", undefined, { headers: { "retry-after": "1" } });
+  // Unknown, revoked, expired and disabled look the same from outside.
+  return invalidCredential();
+}
+
+function invalidCredential(): Problem {
+  return new Problem("unauthenticated", "The credential is not valid.", {
+    headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
+  });
+}
+
+function isAllowed(ip: string, ranges: readonly string[]): boolean {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [network = "", prefix] = range.split("/");
+    const family = isIPv6(network) ? "ipv6" : "ipv4";
+    list.addSubnet(network, prefix === undefined ? (family === "ipv6" ? 128 : 32) : Number(prefix), family);
+  }
+  const bare = ip.replace(/^::ffff:(?=\d+\.)/, "");
+  return list.check(bare, isIPv6(bare) ? "ipv6" : "ipv4");
+}

@@ -1,0 +1,57 @@
+import { assert, type Clock, Problem } from "@nexus/core";
+import { callerOf, type FastifyReply, type FastifyRequest, type KeyCaller, type PersonCaller, requestContext } from "@nexus/http";
+import type { Catalogue } from "../catalogue/catalogue.ts";
+import type { UsageRow } from "../usage/usage-row.ts";
+import type { CallGate } from "./call-gate.ts";
+import { type CallLedger, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
+
+/** What the routes that call models need. */
+export interface CallDeps extends LedgerDeps {
+  clock: Clock;
+  catalogue: Catalogue;
+  gate: CallGate;
+  translate(error: unknown): Problem;
+  logAbandoned(request: FastifyRequest, reply: FastifyReply): void;
+  logRefusal(fields: { provider: string; status?: number; err?: unknown }, message: string): void;
+}
+
+export interface OpenCall {
+  ledger: CallLedger;
+  caller: KeyCaller | PersonCaller;
+  /** As it came, whatever its content type. */
+  body: Buffer;
+}
+
+/** Opens the account of a request and runs its work: whatever way it fails, one usage row says so. */
+export async function withLedger(
+  deps: CallDeps,
+  request: FastifyRequest,
+  endpoint: UsageRow["endpoint"],
+  work: (call: OpenCall) => Promise<void>,
+): Promise<void> {
+  const caller = callerOf(request);
+  assert(caller.kind !== "service", "the route lets no services in");
+  const ledger = openCallLedger(deps, {
+    endpoint,
+    caller,
+    requestId: request.requestId,
+    clientRequestId: request.clientRequestId,
+    traceId: requestContext(request).trace_id,
+  });
+  deps.gate.enter();
+  try {
+    if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new Problem("malformed_json", "the body is empty");
+    await work({ ledger, caller, body: request.body });
+  } catch (error) {
+    const problem = deps.translate(error);
+    ledger.refuse(problem);
+    throw problem;
+  } finally {
+    deps.gate.leave();
+  }
+}
+
+/** The models that a caller may use; `null`: every one. */
+export function allowedModels(caller: KeyCaller | PersonCaller): readonly string[] | null {
+  return caller.kind === "key" ? caller.models : null;
+}

@@ -1,0 +1,166 @@
+/** The account of one call: what is set aside for it, written down about it, and charged. */
+import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } from "@nexus/core";
+import type { KeyCaller, PersonCaller } from "@nexus/http";
+import type { Model } from "../catalogue/catalogue.ts";
+import { priceDocument, priceOf } from "../settings/price.ts";
+import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
+import type { UsageRecorder } from "../usage/usage-recorder.ts";
+import { storableText, type UsageRow } from "../usage/usage-row.ts";
+
+export interface LedgerDeps {
+  clock: Clock;
+  recorder: UsageRecorder;
+  /** Sets the amount aside; the uuid of the budget it comes from. */
+  reserve(wanted: { organizationId: string; amount: NanoDollars; requestId: RequestId }): Promise<string>;
+}
+
+export interface CallOrigin {
+  endpoint: UsageRow["endpoint"];
+  caller: KeyCaller | PersonCaller;
+  requestId: RequestId;
+  clientRequestId: string | undefined;
+  traceId: string | undefined;
+}
+
+/** How a call ended. */
+export interface CallEnd {
+  outcome: "ok" | "error" | "aborted";
+  httpStatus: number | null;
+  errorCode?: string;
+  /** The provider's figures, or ours; `bound`: nobody knows, so the most it can have been; `none`: nothing was consumed. */
+  usage: { source: "provider" | "counted"; tokens: TokenUsage } | { source: "bound" | "none" };
+}
+
+export interface CallLedger {
+  readonly requestId: RequestId;
+  /** The client named this model. */
+  asked(model: string, stream: boolean): void;
+  routed(model: Model): void;
+  /**
+   * Sets aside what the call can cost at most and writes it down: from here on the upstream may be called.
+   * @throws Problem `budget_exceeded`, or `unavailable` when neither can be done
+   */
+  begin(bound: TokenUsage): Promise<void>;
+  firstByte(): void;
+  /** Charges the call and writes down how it ended; only the first end counts. Returns what it cost. */
+  finish(end: CallEnd): NanoDollars;
+  /** The call ends in a refusal or a failure of ours; nothing is charged. */
+  refuse(problem: Problem): void;
+  readonly ended: boolean;
+}
+
+export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger {
+  const startedAt = deps.clock.monotonic();
+  const row = emptyRow(origin, deps.clock.now());
+  let model: Model | undefined;
+  let bound: TokenUsage = noTokens;
+  let begun = false;
+  let ended = false;
+
+  function close(change: Partial<UsageRow>): void {
+    ended = true;
+    Object.assign(row, change, { durationMs: Math.round(deps.clock.monotonic() - startedAt) });
+    if (begun || row.budgetId !== null) deps.recorder.finish({ ...row });
+    else deps.recorder.refuse({ ...row });
+  }
+
+  return {
+    requestId: origin.requestId,
+    asked(name, stream) {
+      row.model = storableText(name, 200);
+      row.stream = stream;
+    },
+    routed(chosen) {
+      model = chosen;
+      Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
+    },
+    async begin(most) {
+      bound = most;
+      if (model && model.price !== "free") {
+        const amount = priceOf(bound, model.price);
+        row.price = priceDocument(model.price);
+        row.budgetId = await deps.reserve({ organizationId: row.organizationId, amount, requestId: origin.requestId });
+        row.reserved = amount;
+      }
+      // The row that stands if this process dies: charged in full.
+      const charged = row.budgetId === null ? {} : { ...tokenColumns(bound), usageSource: "bound" as const, cost: row.reserved };
+      deps.recorder.begin({ ...row, ...charged, outcome: "crash", durationMs: Math.round(deps.clock.monotonic() - startedAt) });
+      begun = true;
+    },
+    firstByte() {
+      row.firstByteMs ??= Math.round(deps.clock.monotonic() - startedAt);
+    },
+    finish(end) {
+      if (ended) return row.cost;
+      const tokens = "tokens" in end.usage ? end.usage.tokens : end.usage.source === "bound" && begun ? bound : noTokens;
+      const charge = chargeOf(end, tokens);
+      close({
+        outcome: charge > row.reserved ? "overrun" : end.outcome,
+        httpStatus: end.httpStatus,
+        errorCode: end.errorCode ?? null,
+        ...tokenColumns(tokens),
+        usageSource: end.usage.source,
+        cost: charge,
+      });
+      return charge;
+    },
+    refuse(problem) {
+      if (ended) return;
+      close({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usageSource: "none", cost: 0n });
+    },
+    get ended() {
+      return ended;
+    },
+  };
+
+  function chargeOf(end: CallEnd, tokens: TokenUsage): NanoDollars {
+    if (!model || model.price === "free") return 0n;
+    const cost = priceOf(tokens, model.price);
+    // Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does.
+    return end.usage.source === "provider" || cost < row.reserved ? cost : row.reserved;
+  }
+}
+
+function emptyRow(origin: CallOrigin, now: number): UsageRow {
+  const { caller } = origin;
+  return {
+    occurredAt: now,
+    requestId: uuidOf("request", origin.requestId) ?? "",
+    attempt: 1,
+    organizationId: uuidOf("organization", caller.organizationId) ?? "",
+    keyId: caller.kind === "key" ? (uuidOf("key", caller.keyId) ?? null) : null,
+    userId: userOf(caller),
+    endpoint: origin.endpoint,
+    model: "",
+    provider: "",
+    upstreamModel: "",
+    stream: false,
+    outcome: "error",
+    httpStatus: null,
+    errorCode: null,
+    ...tokenColumns(noTokens),
+    usageSource: "none",
+    cost: 0n,
+    budgetId: null,
+    reserved: 0n,
+    price: null,
+    durationMs: 0,
+    firstByteMs: null,
+    clientRequestId: origin.clientRequestId ?? null,
+    traceId: origin.traceId ?? null,
+  };
+}
+
+function userOf(caller: KeyCaller | PersonCaller): string | null {
+  const userId = caller.kind === "person" ? caller.userId : caller.ownerUserId;
+  return userId === null ? null : (uuidOf("user", userId) ?? null);
+}
+
+function tokenColumns(tokens: TokenUsage) {
+  return {
+    inputTokens: tokens.input,
+    outputTokens: tokens.output,
+    cachedInputTokens: tokens.cachedInput,
+    reasoningTokens: tokens.reasoning,
+  };
+}

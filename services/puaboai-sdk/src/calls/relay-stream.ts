@@ -1,0 +1,71 @@
+import type { ServerResponse } from "node:http";
+import { sseTap } from "../chat/sse-tap.ts";
+import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
+import { passingHeaders } from "../proxy/response-headers.ts";
+import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import type { CallEnd } from "./call-ledger.ts";
+import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
+import type { AnswerSink, ForwardedCall, SinkControls } from "./forward-call.ts";
+import { errorFrame } from "./openai-error.ts";
+
+/**
+ * Hands a stream on frame by frame. The head leaves together with the first frame; before that a failure is still an ordinary
+ * error answer, after it a last frame says so and the stream ends without `[DONE]`.
+ */
+export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
+  const tap = sseTap({ withholdsUsageFrame: call.withholdsUsageFrame });
+  let raw: ServerResponse | undefined;
+
+  function settle(outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void {
+    const { usage, countedTokens } = tap.state();
+    const counted = { input: call.countedInput, output: countedTokens, cachedInput: 0, reasoning: 0 };
+    call.ledger.finish({
+      outcome,
+      // Once the head is out its status is 200, whatever follows.
+      httpStatus: raw ? 200 : (problem?.status ?? (outcome === "ok" ? 200 : null)),
+      ...(problem ? { errorCode: problem.code } : {}),
+      usage: usage ? { source: "provider", tokens: usage } : { source: "counted", tokens: counted },
+    });
+  }
+
+  function start(): ServerResponse {
+    if (raw) return raw;
+    raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call.model) });
+    raw.on("drain", controls.resume);
+    return raw;
+  }
+
+  function fail(failure: UpstreamFailure): void {
+    const problem = failure.problem();
+    settle("error", problem);
+    if (raw) {
+      raw.end(errorFrame(problem, call.ledger.requestId));
+      controls.resolve();
+    } else {
+      controls.reject(problem);
+    }
+  }
+
+  return {
+    data(chunk) {
+      call.ledger.firstByte();
+      const frames = tap.push(chunk);
+      const { done, failed } = tap.state();
+      // The account is written down before the client can know that its answer is complete.
+      if (done) settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
+      return frames === undefined || start().write(frames);
+    },
+    end() {
+      const rest = tap.end();
+      const { failed, countedTokens, usage } = tap.state();
+      if (!call.ledger.ended && countedTokens === 0 && !usage) {
+        return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
+      }
+      settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
+      start().end(rest);
+      controls.resolve();
+    },
+    fail,
+    abandon: () => settle("aborted"),
+  };
+}

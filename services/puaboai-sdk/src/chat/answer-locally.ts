@@ -1,0 +1,133 @@
+/** Renders a model inside the gateway in OpenAI's wire format, whole or as a stream of chunks. */
+import type { ServerResponse } from "node:http";
+import { Problem } from "@nexus/core";
+import { toProblem } from "@nexus/http";
+import { answerHeaders, type Exchange, streamHeaders, takeOver, watchClient } from "../calls/exchange.ts";
+import { errorFrame } from "../calls/openai-error.ts";
+import { asChatModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
+import type { LocalChatPart, LocalChatRequest } from "../local-model.ts";
+import type { ChatRequest } from "./chat-request.ts";
+
+interface LocalCall extends Exchange {
+  model: EmbeddedModel;
+  chat: ChatRequest;
+  asked: LocalChatRequest;
+  /** Milliseconds since the epoch. */
+  now: number;
+}
+
+type End = Extract<LocalChatPart, { kind: "end" }>;
+
+/** Resolves when the client has its answer or is gone; rejects when nothing was sent and the client is owed an error. */
+export async function answerLocally(call: LocalCall): Promise<void> {
+  const abort = new AbortController();
+  let pieces = 0;
+  watchClient(call, () => {
+    const tokens = { input: Math.ceil(call.chat.body.length / 3), output: pieces, cachedInput: 0, reasoning: 0 };
+    call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: { source: "counted", tokens } });
+    abort.abort(new Error("the client went away"));
+  });
+  const parts = asChatModel(call.model.local).chat(call.asked, abort.signal);
+  try {
+    await (call.chat.stream ? stream(call, parts, () => pieces++) : whole(call, parts));
+  } catch (error) {
+    // A client that is gone is owed nothing.
+    if (!abort.signal.aborted) throw error;
+  }
+}
+
+async function whole(call: LocalCall, parts: AsyncIterable<LocalChatPart>): Promise<void> {
+  let content = "";
+  let end: End | undefined;
+  for await (const part of parts) {
+    call.ledger.firstByte();
+    if (part.kind === "text") content += part.text;
+    else end = part;
+  }
+  const last = required(end);
+  const message = { role: "assistant", content, refusal: null };
+  const body = JSON.stringify({
+    ...envelope(call, "chat.completion"),
+    choices: [{ index: 0, message, logprobs: null, finish_reason: last.finishReason }],
+    usage: usageOf(last),
+  });
+  settle(call, last);
+  takeOver(call, 200, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    "x-nexus-cost-nanos": "0",
+    ...answerHeaders(call.model),
+  }).end(body);
+}
+
+async function stream(call: LocalCall, parts: AsyncIterable<LocalChatPart>, count: () => void): Promise<void> {
+  const head = envelope(call, "chat.completion.chunk");
+  const asked = call.chat.wantsUsageFrame;
+  const frame = (choice: object | undefined, usage: object | null = null): string =>
+    `data: ${JSON.stringify({ ...head, choices: choice ? [{ index: 0, logprobs: null, finish_reason: null, ...choice }] : [], ...(asked ? { usage } : {}) })}\n\n`;
+  let raw: ServerResponse | undefined;
+  try {
+    for await (const part of parts) {
+      let text = raw ? "" : frame({ delta: { role: "assistant", content: "", refusal: null } });
+      raw ??= takeOver(call, 200, { ...streamHeaders, ...answerHeaders(call.model) });
+      call.ledger.firstByte();
+      if (part.kind === "text") {
+        count();
+        text += frame({ delta: { content: part.text } });
+      } else {
+        settle(call, part);
+        text += frame({ delta: {}, finish_reason: part.finishReason });
+        if (asked) text += frame(undefined, usageOf(part));
+        text += "data: [DONE]\n\n";
+      }
+      if (!raw.write(text)) await drained(raw);
+    }
+    if (!call.ledger.ended) throw new Error("the model ended without figures");
+    raw?.end();
+  } catch (error) {
+    if (!raw || raw.destroyed) throw error;
+    const problem = toProblem(error);
+    call.ledger.refuse(problem);
+    raw.end(errorFrame(problem, call.ledger.requestId));
+  }
+}
+
+function drained(raw: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      raw.off("drain", go);
+      raw.off("close", go);
+      resolve();
+    };
+    raw.on("drain", go);
+    raw.on("close", go);
+  });
+}
+
+function settle(call: LocalCall, end: End): void {
+  const tokens = { input: end.inputTokens, output: end.outputTokens, cachedInput: 0, reasoning: 0 };
+  call.ledger.finish({ outcome: "ok", httpStatus: 200, usage: { source: "counted", tokens } });
+}
+
+function envelope(call: LocalCall, object: string) {
+  return {
+    id: `chatcmpl-${call.ledger.requestId.slice("req_".length)}`,
+    object,
+    created: Math.floor(call.now / 1000),
+    model: call.model.id,
+    system_fingerprint: null,
+  };
+}
+
+function usageOf(end: End) {
+  return {
+    prompt_tokens: end.inputTokens,
+    completion_tokens: end.outputTokens,
+    total_tokens: end.inputTokens + end.outputTokens,
+  };
+}
+
+function required(end: End | undefined): End {
+  if (!end) throw new Problem("internal", undefined, { cause: new Error("the model ended without figures") });
+  return end;
+}

@@ -1,0 +1,64 @@
+import { ChatCompletionRequest as RequestBody } from "@nexus/contracts/gateway";
+import type { App } from "@nexus/http";
+import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
+import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
+import type { Exchange } from "../calls/exchange.ts";
+import { forwardCall } from "../calls/forward-call.ts";
+import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
+import { answerLocally } from "./answer-locally.ts";
+import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
+import { readLocalChat } from "./local-chat-request.ts";
+
+/** `app` hands bodies over as buffers. */
+export function addChatRoutes(app: App, deps: CallDeps): void {
+  app.route({
+    method: "POST",
+    url: "/v1/chat/completions",
+    config: { permission: "scope:ai:chat" },
+    schema: { summary: "OpenAI chat completion, whole or streamed", tags: ["models"], body: RequestBody },
+    // Only described: the body is bytes here, and what matters of them is read below.
+    validatorCompiler: () => (value: unknown) => ({ value }),
+    handler: async (request, reply) => {
+      await withLedger(deps, request, "chat.completions", async (call) => {
+        const chat = readChatRequest(call.body);
+        call.ledger.asked(chat.model, chat.stream);
+        const model = deps.catalogue.find(chat.model, allowedModels(call.caller));
+        call.ledger.routed(model);
+        requireKind(model, "chat");
+        const exchange = { request, reply, ledger: call.ledger, logAbandoned: deps.logAbandoned };
+        if (model.upstream) return await forward(deps, call, { exchange, chat, model });
+        const asked = readLocalChat(chat);
+        await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));
+        await answerLocally({ ...exchange, model, chat, asked, now: deps.clock.now() });
+      });
+      return reply;
+    },
+  });
+}
+
+async function forward(
+  deps: CallDeps,
+  call: OpenCall,
+  { exchange, chat, model }: { exchange: Exchange; chat: ChatRequest; model: RemoteModel },
+): Promise<void> {
+  const provider = model.upstream.settings;
+  const sized = { ...chat, bodyBytes: call.body.length };
+  const bound = boundUsage(sized, model);
+  const body = upstreamChatBody(chat, {
+    upstreamModel: model.upstreamModel,
+    asksForUsage: provider.takesStreamOptions,
+    // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
+    outputCap: model.price === "free" ? undefined : { field: provider.outputCapField, tokens: model.maxOutputTokens },
+  });
+  await call.ledger.begin(bound);
+  await forwardCall({
+    ...exchange,
+    model,
+    path: "/chat/completions",
+    body,
+    stream: chat.stream,
+    withholdsUsageFrame: chat.stream && provider.takesStreamOptions && !chat.wantsUsageFrame,
+    countedInput: countedInput(sized, bound),
+    logRefusal: deps.logRefusal,
+  });
+}

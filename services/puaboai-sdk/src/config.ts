@@ -1,0 +1,60 @@
+import { auditFields } from "@nexus/audit";
+import { type Config, type Field, flag, integer, text, url } from "@nexus/config";
+import { nanosFromDollars } from "@nexus/core";
+import { databaseFields, databaseRules } from "@nexus/db";
+import { serverFields, serviceTokenFields } from "@nexus/http";
+import { gatewayConfigField } from "./settings/gateway-settings.ts";
+
+const defaultBudget: Field<bigint | undefined> = {
+  doc: "What an organization may spend in total, in nano-dollars, that nobody has given a budget; without it: nothing.",
+  fallback: { value: undefined, shown: "—" },
+  secret: false,
+  parse: (value) => {
+    if (!/^\d{1,18}$/.test(value) || BigInt(value) > nanosFromDollars("100000000")) {
+      throw new Error("must be a whole number of nano-dollars (10^-9 USD)");
+    }
+    return BigInt(value);
+  },
+};
+
+export const configSchema = {
+  ...serverFields({ port: 3002, internalPortName: "NEXUS_PUABOAI_SDK_INTERNAL_PORT" }),
+  ...databaseFields,
+  ...auditFields,
+  ...serviceTokenFields,
+  NEXUS_GATEWAY_CONFIG: gatewayConfigField,
+  NEXUS_SPOOL_DIR: text({
+    doc: "Folder of the usage journal, on a local disk that outlives the process.",
+    default: ".nexus/spool",
+  }),
+  NEXUS_SPOOL_MAX_BYTES: integer({
+    doc: "Largest usage journal; while PostgreSQL is away and it is full, calls are answered 503.",
+    default: 64 * 1024 * 1024,
+    min: 64 * 1024,
+    max: 64 * 1024 * 1024 * 1024,
+  }),
+  NEXUS_MAX_BODY_BYTES: integer({
+    doc: "Largest request body of the model routes; images in a chat count.",
+    default: 16 * 1024 * 1024,
+    min: 1024,
+    max: 256 * 1024 * 1024,
+  }),
+  NEXUS_DEFAULT_BUDGET_NANOS: defaultBudget,
+  NEXUS_FIND_LOCAL_MODELS: flag({
+    doc: "Look once, at start, for Ollama, LM Studio and llama-server on this machine and offer their models as local/….",
+    default: true,
+  }),
+  NEXUS_PUBLIC_URL: url({
+    doc: "Origin of puabo-api: who issues the tokens that people come with.",
+    default: "http://localhost:4000",
+  }),
+  PUABO_API_URL: url({ doc: "Where this service reaches puabo-api, for its signing keys.", default: "http://127.0.0.1:4000" }),
+  PV_KEYS_INTERNAL_URL: url({ doc: "Private listener of pv-keys, which verifies API keys.", default: "http://127.0.0.1:13041" }),
+  NEXUS_VERSION: text({ doc: "Version shown at `/`.", default: "0.1.0", maxLength: 64 }),
+};
+
+export type GatewayConfig = Config<typeof configSchema>;
+
+export function configRules(config: GatewayConfig): string[] {
+  return databaseRules(config);
+}

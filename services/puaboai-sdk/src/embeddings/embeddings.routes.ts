@@ -1,0 +1,52 @@
+import { EmbeddingRequest as RequestBody } from "@nexus/contracts/gateway";
+import type { App } from "@nexus/http";
+import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
+import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
+import { forwardCall } from "../calls/forward-call.ts";
+import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
+import { embedLocally } from "./embed-locally.ts";
+import { readEmbeddingRequest, upstreamEmbeddingBody } from "./embedding-request.ts";
+import { readLocalEmbedding } from "./local-embedding-request.ts";
+
+/** `app` hands bodies over as buffers. */
+export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
+  app.route({
+    method: "POST",
+    url: "/v1/embeddings",
+    config: { permission: "scope:ai:embeddings" },
+    schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
+    // Only described: the body is bytes here, and what matters of them is read below.
+    validatorCompiler: () => (value: unknown) => ({ value }),
+    handler: async (request, reply) => {
+      await withLedger(deps, request, "embeddings", async ({ ledger, caller, body }) => {
+        const asked = readEmbeddingRequest(body);
+        ledger.asked(asked.model, false);
+        const model = deps.catalogue.find(asked.model, allowedModels(caller));
+        ledger.routed(model);
+        requireKind(model, "embeddings");
+        const exchange = { request, reply, ledger, logAbandoned: deps.logAbandoned };
+        const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
+        // Each of a list of inputs may fill the context: only the bytes bound them all.
+        const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });
+        if (!model.upstream) {
+          const local = readLocalEmbedding(asked, asEmbeddingModel(model.local));
+          await ledger.begin(bound);
+          return await embedLocally({ ...exchange, model, asked: local });
+        }
+        const upstreamBody = upstreamEmbeddingBody(asked, model.upstreamModel);
+        await ledger.begin(bound);
+        await forwardCall({
+          ...exchange,
+          model,
+          path: "/embeddings",
+          body: upstreamBody,
+          stream: false,
+          withholdsUsageFrame: false,
+          countedInput: countedInput(sized, bound),
+          logRefusal: deps.logRefusal,
+        });
+      });
+      return reply;
+    },
+  });
+}

@@ -1,0 +1,154 @@
+import { lookup, type LookupAddress, type LookupOptions } from "node:dns";
+import { Problem } from "@nexus/core";
+import { type Dispatcher, Pool } from "undici";
+import { isPrivateAddress } from "../settings/private-address.ts";
+import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
+import { deadlines } from "./deadlines.ts";
+import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
+
+/** Hears what comes back, in this order: head once, pieces, then end or failure once. Nothing after `abort`. */
+export interface UpstreamReceiver {
+  onHead(status: number, headers: UpstreamHeaders): void;
+  /** False asks for a pause until `resume`. */
+  onData(chunk: Buffer): boolean;
+  onEnd(): void;
+  onFailure(failure: UpstreamFailure): void;
+}
+
+export type UpstreamHeaders = Record<string, string | string[] | undefined>;
+
+export interface UpstreamCall {
+  /** Closes the connection to the provider at once. */
+  abort(): void;
+  resume(): void;
+}
+
+/** One provider, with its connections. */
+export interface Upstream {
+  readonly settings: ProviderSettings;
+  /** @throws Problem `unavailable` when too many calls are under way */
+  post(path: "/chat/completions" | "/embeddings", body: Buffer, requestId: string, receiver: UpstreamReceiver): UpstreamCall;
+  close(): Promise<void>;
+}
+
+export function openUpstream(settings: ProviderSettings, secret: string | undefined): Upstream {
+  const url = new URL(settings.baseUrl);
+  const basePath = url.pathname.replace(/\/+$/, "");
+  const pool = new Pool(url.origin, {
+    connections: settings.maxConcurrent,
+    pipelining: 1,
+    allowH2: false,
+    // Our own deadlines are exact and know a paused stream from a silent one.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 30_000,
+    connect: {
+      timeout: settings.deadlines.connectMs,
+      ...(settings.allowsPrivateNetwork ? {} : { lookup: publicLookup }),
+    },
+  });
+  // The order of the list is the order on the wire; the client's own headers are not in it.
+  const headers = Object.entries({
+    "content-type": "application/json",
+    accept: "application/json, text/event-stream",
+    "accept-encoding": "identity",
+    "user-agent": "nexus-cos",
+    ...settings.headers,
+    ...(secret === undefined ? {} : { [settings.auth.header]: settings.auth.prefix + secret }),
+  }).flat();
+  let active = 0;
+  return {
+    settings,
+    post(path, body, requestId, receiver) {
+      if (active >= settings.maxConcurrent) {
+        throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
+      }
+      active++;
+      const options = { method: "POST" as const, path: basePath + path, headers: [...headers, "x-request-id", requestId], body };
+      return dispatch(pool, options, { receiver, deadlines: settings.deadlines, done: () => void active-- });
+    },
+    close: () => pool.destroy(),
+  };
+}
+
+interface Exchange {
+  receiver: UpstreamReceiver;
+  deadlines: ProviderDeadlines;
+  done(): void;
+}
+
+function dispatch(pool: Pool, options: Dispatcher.DispatchOptions, exchange: Exchange): UpstreamCall {
+  const { receiver } = exchange;
+  let controller: Dispatcher.DispatchController | undefined;
+  let over = false;
+  const clock = deadlines(exchange.deadlines, (which) => {
+    stop(new UpstreamFailure("timeout", controller !== undefined, { message: `the ${which} deadline passed` }));
+  });
+
+  function finish(): boolean {
+    if (over) return false;
+    over = true;
+    clock.stop();
+    exchange.done();
+    return true;
+  }
+
+  function stop(failure: UpstreamFailure | undefined): void {
+    if (!finish()) return;
+    controller?.abort(failure ?? new Error("the client went away"));
+    if (failure) receiver.onFailure(failure);
+  }
+
+  pool.dispatch(options, {
+    onRequestStart(started) {
+      controller = started;
+      // Given up while it waited for a connection.
+      if (over) started.abort(new Error("the client went away"));
+    },
+    onResponseStart(_controller, status, headers) {
+      if (over || status < 200) return;
+      clock.firstByte();
+      receiver.onHead(status, headers);
+    },
+    onResponseData(_controller, chunk) {
+      if (over) return;
+      clock.progress();
+      if (receiver.onData(chunk) || over) return;
+      clock.pause();
+      controller?.pause();
+    },
+    onResponseEnd() {
+      if (finish()) receiver.onEnd();
+    },
+    onResponseError(_controller, error) {
+      if (finish()) receiver.onFailure(failureOf(error, controller !== undefined));
+    },
+  });
+  return {
+    abort: () => stop(undefined),
+    resume: () => {
+      if (over) return;
+      clock.progress();
+      controller?.resume();
+    },
+  };
+}
+
+/** A public name may point inside (DNS rebinding, a metadata address): what it resolves to decides. */
+function publicLookup(
+  hostname: string,
+  options: LookupOptions,
+  callback: (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void,
+): void {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error) return callback(error, []);
+    const open = addresses.filter(({ address }) => !isPrivateAddress(address));
+    const [first] = open;
+    if (!first) {
+      const refusal: NodeJS.ErrnoException = new Error(`${hostname} lies in a private network`);
+      refusal.code = "EPRIVATEADDRESS";
+      return callback(refusal, []);
+    }
+    return options.all ? callback(null, open) : callback(null, first.address, first.family);
+  });
+}

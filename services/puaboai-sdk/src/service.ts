@@ -1,0 +1,32 @@
+import { listenAddressOf } from "@nexus/http";
+/** puaboai-sdk: the AI gateway. */
+import { buildApp } from "./app.ts";
+import type { GatewayConfig } from "./config.ts";
+import { openDeps, type Tools } from "./deps.ts";
+
+export { configRules, configSchema } from "./config.ts";
+
+export interface RunningService {
+  url: string;
+  internalUrl: string;
+  close(): Promise<void>;
+}
+
+/** Starts all or nothing. @throws ConfigError when `gateway.yaml` names a key that `environment` and files do not hold */
+export async function startService(config: GatewayConfig, tools: Tools): Promise<RunningService> {
+  const { deps, close } = await openDeps(config, tools);
+  try {
+    const server = await buildApp(deps);
+    const urls = await server.listen(listenAddressOf(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT));
+    return {
+      ...urls,
+      close: async () => {
+        await server.close(config.NEXUS_STOP_SECONDS * 1000);
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+/** The way of usage rows out of this process: its place in the spool, its journal, its recorder, and the care for dead neighbours. */
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { newUuid } from "@nexus/core";
+import { type Db, inTransaction } from "@nexus/db";
+import type { Logger } from "@nexus/telemetry";
+import { releaseGrants } from "../budgets/budgets.store.ts";
+import { openJournal } from "./journal.ts";
+import { replayJournals } from "./replay-journals.ts";
+import { ownSpool } from "./spool-owner.ts";
+import { openUsageRecorder, type UsageRecorder } from "./usage-recorder.ts";
+import { keyOf, type UsageRow, writeRow } from "./usage-row.ts";
+import { ensureMonthPartitions } from "./usage.store.ts";
+
+export interface Usage {
+  /** Names this process in the spool and in `budget_grants`. */
+  processId: string;
+  recorder: UsageRecorder;
+  /** Rejects when the journal cannot be written. */
+  probeSpool(): Promise<void>;
+  /** Brings in what can be brought in, gives back what is set aside, and leaves the spool. */
+  close(): Promise<void>;
+}
+
+interface UsageOptions {
+  db: Db;
+  logger: Logger;
+  directory: string;
+  maxJournalBytes: number;
+}
+
+const neighbourCareMs = 30_000;
+const partitionCareMs = 6 * 3_600_000;
+
+/** Replays the journals of dead processes first; without PostgreSQL that waits, and the service starts all the same. */
+export async function openUsage(options: UsageOptions): Promise<Usage> {
+  const { db, logger, directory } = options;
+  const processId = newUuid();
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const owner = await ownSpool(directory, processId);
+  const journal = openJournal({ directory, processId });
+  const setAside = asideWriter(directory, logger);
+  const recorder = openUsageRecorder({ db, processId, journal, logger, maxJournalBytes: options.maxJournalBytes, setAside });
+  const care = every(neighbourCareMs, () => replayJournals({ db, directory, processId, logger, setAside }), logger);
+  const partitions = every(partitionCareMs, () => ensureMonthPartitions(db), logger);
+  await Promise.all([care.once(), partitions.once()]);
+  return {
+    processId,
+    recorder,
+    probeSpool: () => probeSpool(directory, processId, journal.fault()),
+    async close() {
+      await Promise.all([care.stop(), partitions.stop()]);
+      await recorder.close();
+      if (recorder.waiting() === 0) {
+        await inTransaction(db, (tx) => releaseGrants(tx, processId)).catch((error: unknown) => {
+          logger.warn({ err: error }, "what this process had set aside stays so until its spool is replayed");
+        });
+      }
+      journal.close();
+      await owner.close();
+    },
+  };
+}
+
+/** Rows that PostgreSQL will never take are kept for a person to look at. */
+function asideWriter(directory: string, logger: Logger): (row: UsageRow, error: unknown) => void {
+  return (row, error) => {
+    logger.error({ err: error, call: keyOf(row) }, "PostgreSQL refuses a usage row; it is kept in refused-usage.jsonl");
+    try {
+      appendFileSync(join(directory, "refused-usage.jsonl"), `${writeRow(row)}\n`, { mode: 0o600 });
+    } catch (cause) {
+      logger.error({ err: cause, row: writeRow(row) }, "and cannot be kept there either");
+    }
+  };
+}
+
+async function probeSpool(directory: string, processId: string, fault: Error | undefined): Promise<void> {
+  if (fault) throw fault;
+  const path = join(directory, `${processId}.probe`);
+  writeFileSync(path, "ok", { mode: 0o600 });
+  rmSync(path);
+}
+
+/** Repeats a task that may fail while PostgreSQL is away; never two at once. */
+function every(intervalMs: number, task: () => Promise<unknown>, logger: Logger) {
+  let running: Promise<void> | undefined;
+  const once = (): Promise<void> => {
+    running ??= task()
+      .then(
+        () => {},
+        (error: unknown) => logger.warn({ err: error }, "upkeep of the usage tables waits for PostgreSQL"),
+      )
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  };
+  const timer = setInterval(() => void once(), intervalMs);
+  timer.unref();
+  return {
+    once,
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

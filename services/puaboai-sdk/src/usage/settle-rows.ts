@@ -1,0 +1,44 @@
+import { type Db, isUnavailable } from "@nexus/db";
+import type { UsageRow } from "./usage-row.ts";
+import { ensureUsagePartition, insertAndSettle } from "./usage.store.ts";
+
+interface SettleOptions {
+  db: Db;
+  /** The process whose grants paid for the rows. */
+  processId: string;
+  setAside(row: UsageRow, error: unknown): void;
+}
+
+/** "no partition of relation found for row"; also any other violated check, which one row at a time will tell. */
+const checkViolation = "23514";
+
+/**
+ * Brings rows to PostgreSQL, each once however often it comes. A row that it will never take must not keep the others waiting:
+ * after a refusal they go one by one, and what is still refused is set aside.
+ * @throws when PostgreSQL is away; nothing is lost then, the same rows may come again
+ */
+export async function settleRows(options: SettleOptions, rows: readonly UsageRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  try {
+    await insertAndSettle(options.db, options.processId, rows);
+  } catch (error) {
+    if (isUnavailable(error)) throw error;
+    for (const row of rows) await settleOne(options, row);
+  }
+}
+
+async function settleOne(options: SettleOptions, row: UsageRow): Promise<void> {
+  try {
+    await insertAndSettle(options.db, options.processId, [row]);
+  } catch (error) {
+    if (isUnavailable(error)) throw error;
+    try {
+      if ((error as { code?: unknown }).code !== checkViolation || !(await ensureUsagePartition(options.db, row.occurredAt)))
+        throw error;
+      await insertAndSettle(options.db, options.processId, [row]);
+    } catch (second) {
+      if (isUnavailable(second)) throw second;
+      options.setAside(row, second);
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import type { NanoDollars } from "@nexus/core";
+
+/** One call as it stands in `usage_events`; ids are uuids. */
+export interface UsageRow {
+  /** Milliseconds since the epoch: when the call was taken on. */
+  occurredAt: number;
+  requestId: string;
+  attempt: number;
+  organizationId: string;
+  keyId: string | null;
+  userId: string | null;
+  endpoint: "chat.completions" | "embeddings";
+  model: string;
+  provider: string;
+  upstreamModel: string;
+  stream: boolean;
+  outcome: "ok" | "error" | "aborted" | "crash" | "overrun";
+  httpStatus: number | null;
+  errorCode: string | null;
+  inputTokens: number;
+  outputTokens: number;
+  cachedInputTokens: number;
+  reasoningTokens: number;
+  usageSource: "provider" | "counted" | "bound" | "none";
+  cost: NanoDollars;
+  budgetId: string | null;
+  reserved: NanoDollars;
+  price: Readonly<Record<string, string>> | null;
+  durationMs: number;
+  firstByteMs: number | null;
+  clientRequestId: string | null;
+  traceId: string | null;
+}
+
+/** What makes two rows the same call. */
+export function keyOf(row: UsageRow): string {
+  return `${row.occurredAt}.${row.requestId}.${row.attempt}`;
+}
+
+/** One line of JSON; amounts are decimal strings, as they may pass 2^53. */
+export function writeRow(row: UsageRow): string {
+  return JSON.stringify({ ...row, cost: row.cost.toString(), reserved: row.reserved.toString() });
+}
+
+/** A line that `writeRow` made, or `undefined` for a torn one. */
+export function readRow(line: string): UsageRow | undefined {
+  try {
+    const row = JSON.parse(line) as UsageRow & { cost: string; reserved: string };
+    if (typeof row.requestId !== "string" || typeof row.occurredAt !== "number") return undefined;
+    return { ...row, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a caller wrote, fit for a text column: PostgreSQL stores neither U+0000 nor a lone surrogate. */
+export function storableText(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).toWellFormed().replaceAll("\u0000", "\ufffd");
+}

@@ -1,0 +1,88 @@
+import type { Db } from "@nexus/db";
+import { sql } from "kysely";
+import type { UsageRow } from "./usage-row.ts";
+
+/** The columns of a row as they travel, in one JSON parameter: the statement's text is the same for any number of rows. */
+const columns =
+  sql.raw(`occurred_at timestamptz, request_id uuid, attempt smallint, organization_id uuid, key_id uuid, user_id uuid,
+  endpoint text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
+  input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, reasoning_tokens bigint, usage_source text,
+  cost_nanos bigint, budget_id uuid, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
+  client_request_id text, trace_id text`);
+const names =
+  sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, model, provider, upstream_model,
+  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, usage_source,
+  cost_nanos, budget_id, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
+
+/**
+ * Inserts rows and settles their budgets in one statement, so in one transaction. Only a row that was not there yet moves money:
+ * the same rows may come again from a journal. Budgets are locked in the order of their ids: two batches never deadlock.
+ * @returns how many rows were new
+ */
+export async function insertAndSettle(db: Db, processId: string, rows: readonly UsageRow[]): Promise<number> {
+  const document = JSON.stringify(rows.map(rowDocument));
+  const result = await sql<{ inserted: bigint }>`
+    WITH inserted AS (
+      INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
+      ON CONFLICT (occurred_at, request_id, attempt) DO NOTHING
+      RETURNING budget_id, cost_nanos, reserved_nanos
+    ), sums AS (
+      SELECT budget_id, sum(cost_nanos)::bigint AS cost, sum(reserved_nanos)::bigint AS reserved
+      FROM inserted WHERE budget_id IS NOT NULL GROUP BY budget_id
+    ), locked AS (
+      SELECT id FROM budgets WHERE id IN (SELECT budget_id FROM sums) ORDER BY id FOR UPDATE
+    ), settled AS (
+      UPDATE budgets SET settled_nanos = budgets.settled_nanos + sums.cost, granted_nanos = budgets.granted_nanos - sums.reserved,
+        updated_at = now()
+      FROM locked JOIN sums ON sums.budget_id = locked.id WHERE budgets.id = locked.id RETURNING budgets.id
+    ), given_back AS (
+      UPDATE budget_grants SET granted_nanos = budget_grants.granted_nanos - sums.reserved
+      FROM settled JOIN sums ON sums.budget_id = settled.id
+      WHERE budget_grants.budget_id = settled.id AND budget_grants.process_id = ${processId}
+    )
+    SELECT count(*) AS inserted FROM inserted`.execute(db);
+  return Number(result.rows[0]?.inserted ?? 0n);
+}
+
+/** Makes the month partition that a row needs; false when its time is too far from now to be true. */
+export async function ensureUsagePartition(db: Db, occurredAt: number): Promise<boolean> {
+  const result = await sql<{ made: boolean }>`SELECT ensure_usage_partition(${new Date(occurredAt)}) AS made`.execute(db);
+  return result.rows[0]?.made ?? false;
+}
+
+/** Keeps the partitions of the coming months made. */
+export async function ensureMonthPartitions(db: Db): Promise<void> {
+  await sql`SELECT ensure_month_partitions()`.execute(db);
+}
+
+function rowDocument(row: UsageRow): Record<string, unknown> {
+  return {
+    occurred_at: new Date(row.occurredAt).toISOString(),
+    request_id: row.requestId,
+    attempt: row.attempt,
+    organization_id: row.organizationId,
+    key_id: row.keyId,
+    user_id: row.userId,
+    endpoint: row.endpoint,
+    model: row.model,
+    provider: row.provider,
+    upstream_model: row.upstreamModel,
+    stream: row.stream,
+    outcome: row.outcome,
+    http_status: row.httpStatus,
+    error_code: row.errorCode,
+    input_tokens: row.inputTokens,
+    output_tokens: row.outputTokens,
+    cached_input_tokens: row.cachedInputTokens,
+    reasoning_tokens: row.reasoningTokens,
+    usage_source: row.usageSource,
+    cost_nanos: row.cost.toString(),
+    budget_id: row.budgetId,
+    reserved_nanos: row.reserved.toString(),
+    price: row.price,
+    duration_ms: row.durationMs,
+    first_byte_ms: row.firstByteMs,
+    client_request_id: row.clientRequestId,
+    trace_id: row.traceId,
+  };
+}
