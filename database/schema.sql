@@ -417,6 +417,17 @@ GRANT SELECT, INSERT ON module_checks TO nexus_api;
 
 SELECT ensure_month_partitions();
 
+-- 20261123T1010_create_key_peppers.sql
+-- Owned by pv-keys. A hash made with another pepper looks like an unknown key, so a wrong pepper would refuse every good
+-- key without a word. Each pepper's fingerprint, HMAC-SHA-256(pepper, a fixed text), tells before anything is served.
+CREATE TABLE key_peppers (
+  version smallint PRIMARY KEY CHECK (version > 0),
+  fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+  created_at timestamptz(3) NOT NULL DEFAULT now()
+);
+
+GRANT SELECT, INSERT ON key_peppers TO nexus_keys;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -433,6 +444,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T0940_create_audit_log.sql', '60c33e844fc4c318dc0e21358cd7930d92d767ea3e613da0865f27adf88de588', 0),
   ('20261123T0950_create_budgets_and_usage.sql', 'b3e91d5f9c247f6a74673e77db394753fa1bb4e79d1acda551051633cb432236', 0),
   ('20261123T0955_create_budget_grants.sql', 'bb84a937ac1e26bdd555bb290117a09ca368fa7e61fc1db98b776bbb4d9c6e02', 0),
-  ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0);
+  ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0),
+  ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0);
 
 COMMIT;

@@ -32,7 +32,11 @@ function copyWorkspace(): string {
   for (const name of [".oxlintrc.json", ".oxfmtrc.json", "knip.jsonc", "tsconfig.base.json", ".editorconfig"]) {
     cpSync(join(root, name), join(copy, name));
   }
-  cpSync(join(root, "tools"), join(copy, "tools"), { recursive: true, filter: (path) => !path.endsWith(".test.ts") });
+  cpSync(join(root, "tools"), join(copy, "tools"), {
+    recursive: true,
+    filter: (path) => !/\.test\.ts$|write-[a-z-]+\.ts$/.test(path),
+  });
+  writeJson(join(copy, "tools/tsconfig.json"), { ...readJson(join(root, "tools/tsconfig.json")), references: [] });
   for (const name of kept) cpSync(join(root, "packages", name), join(copy, "packages", name), { recursive: true });
   writeJson(join(copy, "package.json"), { ...readJson(join(root, "package.json")), workspaces: ["packages/*", "tools/pinned"] });
   const references = kept.flatMap((name) => [{ path: `packages/${name}` }, { path: `packages/${name}/tsconfig.test.json` }]);
@@ -182,6 +186,27 @@ describe("npm run check", { timeout: 120_000 }, () => {
     writeJson(manifest, { ...readJson(manifest), dependencies: { "@nexus/core": "*", undici: "8.12.4" } });
     const { status, output } = check(copy, ["dead-code"]);
     expect(output).toMatch(/undici\s+packages\/config\/package\.json/);
+    expect(status).toBe(1);
+  });
+
+  it("sees a dependency of tests that no test imports", () => {
+    const copy = copyWorkspace();
+    const manifest = join(copy, "packages/config/package.json");
+    writeJson(manifest, { ...readJson(manifest), devDependencies: { undici: "8.12.4" } });
+    const { status, output } = check(copy, ["dead-test-code"]);
+    expect(output).toMatch(/undici\s+packages\/config\/package\.json/);
+    expect(status).toBe(1);
+  });
+
+  it("sees a generated file that its program would write otherwise", () => {
+    const copy = copyWorkspace();
+    plant(
+      copy,
+      "tools/write-schema.ts",
+      'if (process.argv.includes("--check")) throw new Error("database/schema.sql differs");\n',
+    );
+    const { status, output } = check(copy, ["generated:schema"]);
+    expect(output).toContain("database/schema.sql differs");
     expect(status).toBe(1);
   });
 

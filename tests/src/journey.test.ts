@@ -2,6 +2,7 @@ import { waitFor } from "@nexus/testing";
 /** One real journey through all three services, over HTTP alone, on the platform that `npm start` starts. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PlatformProcess, startPlatform, stopPlatform } from "./platform.ts";
+import { bearer, postJson, tokenFor } from "./session.ts";
 
 const person = { email: "owner@example.test", password: "correct horse battery staple", name: "Owner" };
 
@@ -25,13 +26,16 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
     const form = await fetch(link);
     expect(form.status).toBe(200);
     expect(form.headers.get("content-type")).toContain("text/html");
-    expect((await post(`${platform.urls.api}/setup`, { code, ...person })).status).toBeLessThan(300);
+    expect((await postJson(`${platform.urls.api}/setup`, { code, ...person })).status).toBeLessThan(300);
     expect((await fetch(link)).status).toBe(404);
-    expect((await post(`${platform.urls.api}/setup`, { code, ...person, email: "second@example.test" })).status).toBe(404);
+    expect((await postJson(`${platform.urls.api}/setup`, { code, ...person, email: "second@example.test" })).status).toBe(404);
   });
 
   it("sign-in sets a session whose secret is in the cookie alone", async () => {
-    const answer = await post(`${platform.urls.api}/api/auth/sign-in/email`, { email: person.email, password: person.password });
+    const answer = await postJson(`${platform.urls.api}/api/auth/sign-in/email`, {
+      email: person.email,
+      password: person.password,
+    });
     expect(answer.status).toBe(200);
     const setCookie = answer.headers.getSetCookie().join("; ");
     expect(setCookie).toContain("HttpOnly");
@@ -42,25 +46,31 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   });
 
   it("a person makes a key with a token for pv-keys", async () => {
-    const answer = await post(`${platform.urls.keys}/v1/keys`, { name: "journey" }, bearer(await tokenFor("pv-keys")));
+    const answer = await postJson(
+      `${platform.urls.keys}/v1/keys`,
+      { name: "journey" },
+      bearer(await tokenFor(platform, cookie, "pv-keys")),
+    );
     expect(answer.status).toBe(201);
     const made = (await answer.json()) as { key: { id: string }; secret: string };
     key = made.secret;
     keyId = made.key.id;
     expect(key).toMatch(/^pv_sk_live_[0-9A-Za-z]{48}$/);
-    const read = await fetch(`${platform.urls.keys}/v1/keys/${keyId}`, { headers: bearer(await tokenFor("pv-keys")) });
+    const read = await fetch(`${platform.urls.keys}/v1/keys/${keyId}`, {
+      headers: bearer(await tokenFor(platform, cookie, "pv-keys")),
+    });
     expect(await read.text()).not.toContain(key);
   });
 
   it("a token for one service is refused by the other", async () => {
-    const answer = await fetch(`${platform.urls.ai}/v1/models`, { headers: bearer(await tokenFor("pv-keys")) });
+    const answer = await fetch(`${platform.urls.ai}/v1/models`, { headers: bearer(await tokenFor(platform, cookie, "pv-keys")) });
     expect(answer.status).toBe(401);
     expect(answer.headers.get("www-authenticate")).toContain("Bearer");
   });
 
   it.each(["embedded-echo", "embedded-guide"])("%s answers a chat with that key", async (model) => {
     const body = { model, messages: [{ role: "user", content: "How do I make an API key?" }] };
-    const answer = await post(`${platform.urls.ai}/v1/chat/completions`, body, bearer(key));
+    const answer = await postJson(`${platform.urls.ai}/v1/chat/completions`, body, bearer(key));
     expect(answer.status).toBe(200);
     const completion = (await answer.json()) as Completion;
     expect(completion.choices[0]!.message.content.length).toBeGreaterThan(10);
@@ -70,7 +80,7 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
 
   it("a streamed chat ends with [DONE] and leaves one usage row", async () => {
     const body = { model: "embedded-echo", stream: true, messages: [{ role: "user", content: "one two three" }] };
-    const answer = await post(`${platform.urls.ai}/v1/chat/completions`, body, bearer(key));
+    const answer = await postJson(`${platform.urls.ai}/v1/chat/completions`, body, bearer(key));
     expect(answer.headers.get("content-type")).toContain("text/event-stream");
     expect((await answer.text()).trimEnd().endsWith("data: [DONE]")).toBe(true);
     const row = await usageRow(answer.headers.get("x-request-id")!);
@@ -78,7 +88,7 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   });
 
   it("embeddings come with 512 dimensions and are metered", async () => {
-    const answer = await post(
+    const answer = await postJson(
       `${platform.urls.ai}/v1/embeddings`,
       { model: "use-lite-en-512", input: ["a cat", "a dog"] },
       bearer(key),
@@ -116,7 +126,10 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
   });
 
   it("a revoked key is refused within two seconds", async () => {
-    const answer = await post(`${platform.urls.keys}/v1/keys/${keyId}/revoke`, undefined, bearer(await tokenFor("pv-keys")));
+    const answer = await fetch(`${platform.urls.keys}/v1/keys/${keyId}/revoke`, {
+      method: "POST",
+      headers: bearer(await tokenFor(platform, cookie, "pv-keys")),
+    });
     expect(answer.status).toBe(200);
     await waitFor(async () => (await fetch(`${platform.urls.ai}/v1/models`, { headers: bearer(key) })).status === 401, {
       timeoutMs: 2_000,
@@ -143,21 +156,6 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
 interface Completion {
   choices: { message: { content: string } }[];
   usage: { total_tokens: number };
-}
-
-function bearer(token: string): Record<string, string> {
-  return { authorization: `Bearer ${token}` };
-}
-
-function post(url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
-  if (body === undefined) return fetch(url, { method: "POST", headers });
-  return fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
-}
-
-async function tokenFor(audience: string): Promise<string> {
-  const answer = await fetch(`${platform.urls.api}/api/auth/token?audience=${audience}`, { headers: { cookie } });
-  expect(answer.status).toBe(200);
-  return ((await answer.json()) as { token: string }).token;
 }
 
 /** The one usage row of a request; rows are committed in groups, so it may take a moment to be seen. */

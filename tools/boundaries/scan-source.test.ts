@@ -55,7 +55,7 @@ describe("scanSource", () => {
     expect(lines("const x = globalThis.process;")).toEqual([1]);
     expect(lines("const x = o.process.pid;")).toEqual([]);
     expect(lines("function run(process: NodeJS.Process): void {\n  process.on('exit', f);\n}")).toEqual([]);
-expect(lines("const { process, name } = options;\nf(process.env, name);")).toEqual([]);
+    expect(lines("const { process, name } = options;\nf(process.env, name);")).toEqual([]);
     expect(lines("start(process);")).toEqual([1]);
   });
 });

@@ -181,7 +181,12 @@ function isTypeOnly(clause: readonly Token[]): boolean {
 /** A parameter or member called `process` is the file's own; lint, which knows scopes, is the finer judge of those. */
 function findProcess(tokens: readonly Token[]): number[] {
   const isWord = (index: number): boolean => tokens[index]?.kind === "word" && tokens[index].text === "process";
-  const own = tokens.some((_, index) => isWord(index) && [":", "?", ",", "}"].includes(tokens[index + 1]?.text ?? "") && ["{", ",", "("].includes(tokens[index - 1]?.text ?? ""));
+  const own = tokens.some(
+    (_, index) =>
+      isWord(index) &&
+      [":", "?", ",", "}"].includes(tokens[index + 1]?.text ?? "") &&
+      ["{", ",", "("].includes(tokens[index - 1]?.text ?? ""),
+  );
   return tokens.flatMap((token, index) => {
     if (!isWord(index)) return [];
     const member = tokens[index - 1]?.text === ".";

@@ -7,14 +7,16 @@ const KeyKind = Type.Union([Type.Literal("sk"), Type.Literal("rk"), Type.Literal
     "sk: a person's or organization's key. rk: restricted to the scopes named. svc: for a service of yours, made by administrators.",
 });
 const Environment = Type.Union([Type.Literal("live"), Type.Literal("test")]);
-const State = Type.Union([Type.Literal("active"), Type.Literal("disabled"), Type.Literal("revoked")]);
+const State = Type.Union([Type.Literal("active"), Type.Literal("disabled"), Type.Literal("revoked"), Type.Literal("expired")]);
 const Scope = Type.String({
   pattern: "^(?:\\*|[a-z]+:(?:\\*|[a-z_]+))$",
   maxLength: 100,
   description: "area:action, area:* or *",
 });
-const Model = Type.String({ minLength: 1, maxLength: 200 });
-const Tag = Type.String({ minLength: 1, maxLength: 64 });
+/** One line without control characters: it stands in tables and logs. */
+const printable = "^[^\\u0000-\\u001f\\u007f]*$";
+const Model = Type.String({ minLength: 1, maxLength: 200, pattern: printable });
+const Tag = Type.String({ minLength: 1, maxLength: 64, pattern: printable });
 
 export const Key = strictObject({
   id: Type.String({ description: "key_…: public, and the same for ever" }),
@@ -38,7 +40,7 @@ export const Key = strictObject({
 export type Key = Static<typeof Key>;
 
 export const CreateKeyRequest = strictObject({
-  name: Type.String({ minLength: 1, maxLength: 200 }),
+  name: Type.String({ minLength: 1, maxLength: 200, pattern: printable }),
   kind: Type.Optional(KeyKind),
   environment: Type.Optional(Environment),
   scopes: Type.Optional(
@@ -59,6 +61,9 @@ export type CreatedKey = Static<typeof CreatedKey>;
 
 /** `key_…`; anything else is answered as an unknown key. */
 export const KeyParams = strictObject({ id: Type.String({ maxLength: 64 }) });
+
+/** Routes without options refuse every option: one that is not there yet must not look obeyed. */
+export const NoOptions = strictObject({});
 
 export const KeyAnswer = strictObject({ key: Key });
 

@@ -1,7 +1,7 @@
 /**
  * The one catalogue of everything a caller can be told went wrong.
  * A code is stable for ever; its page is `docs/problems/<code>.md`.
- * Status codes: RFC 9110, RFC 6585 (428, 429). Body: RFC 9457.
+ * Status codes: RFC 9110, RFC 6585 (429, 431). Body: RFC 9457.
  */
 export const problemCatalogue = {
   malformed_json: { status: 400, title: "The body is not valid JSON" },
@@ -15,6 +15,7 @@ export const problemCatalogue = {
   model_not_found: { status: 404, title: "No such model" },
   method_not_allowed: { status: 405, title: "The method is not allowed here" },
   not_acceptable: { status: 406, title: "No acceptable representation" },
+  request_timeout: { status: 408, title: "The request did not arrive in time" },
   conflict: { status: 409, title: "The request conflicts with the present state" },
   idempotency_in_progress: { status: 409, title: "A request with this idempotency key is still running" },
   body_too_large: { status: 413, title: "The body is too large" },
@@ -23,6 +24,7 @@ export const problemCatalogue = {
   idempotency_mismatch: { status: 422, title: "This idempotency key was used with another body" },
   secret_not_replayable: { status: 422, title: "The secret was revealed once and cannot be shown again" },
   rate_limited: { status: 429, title: "Too many requests" },
+  headers_too_large: { status: 431, title: "The head of the request is too large" },
   internal: { status: 500, title: "Something went wrong on our side" },
   upstream_failed: { status: 502, title: "The model provider failed" },
   unavailable: { status: 503, title: "Not available at the moment" },

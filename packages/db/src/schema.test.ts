@@ -40,6 +40,7 @@ const granted: Record<string, Record<string, string>> = {
   nexus_keys: {
     api_keys: "SELECT, INSERT, UPDATE",
     api_key_versions: "SELECT, INSERT, UPDATE",
+    key_peppers: "SELECT, INSERT",
     audit_log: "INSERT",
     audit_inbox: "INSERT",
     audit_personal: "INSERT",

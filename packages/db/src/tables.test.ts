@@ -107,6 +107,7 @@ const columns: Columns = {
     last_used_at: "timestamptz?",
     retires_at: "timestamptz?",
   },
+  key_peppers: { version: "int2", fingerprint: "bytea", created_at: "timestamptz" },
   audit_log: {
     id: "uuid",
     recorded_at: "timestamptz",

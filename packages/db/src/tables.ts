@@ -126,6 +126,12 @@ export interface Tables {
     last_used_at: Date | null;
     retires_at: Date | null;
   };
+  key_peppers: {
+    version: number;
+    /** HMAC-SHA-256(pepper, a fixed text). */
+    fingerprint: Buffer;
+    created_at: Generated<Date>;
+  };
   audit_log: {
     id: string;
     recorded_at: Date;

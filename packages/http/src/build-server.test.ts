@@ -4,10 +4,11 @@ import { newId, Problem, systemClock } from "@nexus/core";
 import { createLogger, createMetrics } from "@nexus/telemetry";
 import { Type } from "typebox";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildServer, type Server, type ServerOptions } from "./build-server.ts";
+import { buildServer } from "./build-server.ts";
 import type { Caller } from "./caller.ts";
+import { bearerOf } from "./guard.ts";
 import { callerOf } from "./request-context.ts";
-import { bearerOf } from "./service-tokens.ts";
+import type { Server, ServerOptions } from "./server-options.ts";
 
 const person: Caller = {
   kind: "person",
@@ -141,7 +142,7 @@ async function problemOf(answer: Response): Promise<{ code: string; request_id: 
 describe("bad input", () => {
   it.each([
     ["{", 400, "malformed_json"],
-    ["", 400, "malformed_json"],
+    ["", 422, "invalid_request"],
     ['{"name":1}', 422, "invalid_request"],
     ['{"name":"a","count":"5"}', 422, "invalid_request"],
     ["{}", 422, "invalid_request"],
@@ -184,9 +185,9 @@ describe("bad input", () => {
   it("an unknown path is 404, a wrong method 405 with Allow, an undecodable path 400", async () => {
     expect((await fetch(`${url}/nowhere`)).status).toBe(404);
     const wrong = await fetch(`${url}/things`, { method: "DELETE" });
-    expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);
+    expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "OPTIONS, POST"]);
     const read = await fetch(`${url}/things/7`, { method: "PUT" });
-    expect([read.status, read.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+    expect([read.status, read.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
     expect((await problemOf(await fetch(`${url}/things/%zz`))).code).toBe("malformed_request");
   });
 

@@ -1,130 +1,95 @@
-import { type Clock, Problem } from "@nexus/core";
-import type { Logger, Metrics } from "@nexus/telemetry";
-import type { FastifyRequest } from "fastify";
-/** A service's two listeners: the published one, and the private one for other services and the metrics. */
-import type { Caller } from "./caller.ts";
-import { type App, createListener, type ListenerOptions } from "./create-listener.ts";
-import { type HealthCheck, healthReporter } from "./health.ts";
-import { addOpenApi } from "./open-api.ts";
-import type { ErrorDialect } from "./problem-answer.ts";
-import { bearerOf, type ServiceTokens } from "./service-tokens.ts";
-import { addSystemRoutes, type HomePage } from "./system-routes.ts";
+/** A service's two listeners with everything that all services have in common. */
+import type { AddressInfo } from "node:net";
+import { buildApp } from "./build-app.ts";
+import type { Permission } from "./caller.ts";
+import { createExchanges, type Exchanges } from "./exchange.ts";
+import { createHealth } from "./health.ts";
+import { addMetricsRoute, addOperationsRoutes, createReadiness, type Stage } from "./operations-routes.ts";
+import { addProblemRoutes, addRootRoute } from "./public-routes.ts";
+import { addReference } from "./reference.ts";
+import { type App, defaultTimeouts, type Server, type ServerOptions, type Timeouts } from "./server-options.ts";
 
-export interface ServiceIdentity {
-  name: string;
-  version: string;
-  commit: string;
-  description: string;
+interface Listener {
+  app: App;
+  exchanges: Exchanges;
 }
 
-export interface ServerOptions {
-  identity: ServiceIdentity;
-  logger: Logger;
-  metrics: Metrics;
-  clock: Clock;
-  /** `undefined`: no credential was presented. Throws `unauthenticated` for a bad one. Not asked on public routes. */
-  authenticate(request: FastifyRequest): Promise<Caller | undefined>;
-  health: readonly HealthCheck[];
-  /** Reasons not to take traffic yet, such as missing migrations; empty when ready. */
-  readiness?(): Promise<readonly string[]>;
-  dialects?: readonly ErrorDialect[];
-  /** A `Problem` for errors of other packages, such as `unavailable` for a database that is away. */
-  translate?: (error: unknown) => Problem | undefined;
-  serviceTokens: ServiceTokens;
-  /** Addresses or ranges of proxies whose `X-Forwarded-For` counts. */
-  trustedProxies?: readonly string[];
-  /** 1 MiB unless told. */
-  bodyLimitBytes?: number;
-  /** What a browser gets at `/` instead of JSON. */
-  homePage?: HomePage;
-}
-
-export interface ListenAddress {
-  host: string;
-  port: number;
-  internalHost: string;
-  internalPort: number;
-}
-
-export interface Server {
-  readonly published: App;
-  readonly internal: App;
-  /** @throws Error with code EADDRINUSE naming the port */
-  listen(address: ListenAddress): Promise<{ url: string; internalUrl: string }>;
-  /** `/readyz` says 503, running requests may finish within the deadline, then every socket is closed. */
-  close(deadlineMs?: number): Promise<void>;
-}
-
+/** Routes are added to `published` and `internal` of the answer before `listen`. */
 export async function buildServer(options: ServerOptions): Promise<Server> {
-  const shared: Omit<ListenerOptions, "authenticate"> = {
-    logger: options.logger,
+  const timeouts: Timeouts = { ...defaultTimeouts, ...options.timeouts };
+  let stage: Stage = "starting";
+  let unnamed: Permission | undefined;
+  const open = (listener: "published" | "internal"): Listener => {
+    const exchanges = createExchanges({ ...options, listener });
+    return { exchanges, app: buildApp({ listener, server: options, exchanges, timeouts, unnamed: () => unnamed }) };
+  };
+  const published = open("published");
+  const internal = open("internal");
+  unnamed = "public";
+  await addReference(published.app, options.identity);
+  unnamed = undefined;
+  addRootRoute(published.app, options);
+  const onFailure = (error: unknown): void => {
+    options.logger.warn({ event: "readiness", err: error }, "readiness could not be found out");
+  };
+  const operations = {
+    health: createHealth({ ...options, checks: options.health }),
+    readiness: createReadiness({ ask: options.readiness?.bind(options), clock: options.clock, onFailure }),
+    stage: () => stage,
     metrics: options.metrics,
-    dialects: options.dialects ?? [],
-    translate: options.translate ?? (() => undefined),
-    bodyLimitBytes: options.bodyLimitBytes ?? 1024 * 1024,
-    trustedProxies: options.trustedProxies ?? [],
   };
-  const published = createListener({ ...shared, authenticate: (request) => options.authenticate(request) });
-  const internal = createListener({ ...shared, authenticate: async (request) => serviceOf(request, options.serviceTokens) });
-  const state = { draining: false, listening: false };
-  const report = healthReporter({
-    checks: options.health,
-    identity: options.identity,
-    clock: options.clock,
-    onFailure: (name, error) => options.logger.warn({ err: error, check: name }, "health check failed"),
-  });
-  await addOpenApi(published, options.identity);
-  addSystemRoutes({ published, internal, options, report, state });
+  for (const { app } of [published, internal]) {
+    addOperationsRoutes(app, operations);
+    addProblemRoutes(app);
+  }
+  addMetricsRoute(internal.app, options.metrics);
+  let closing: Promise<void> | undefined;
+  const close = (deadlineMs = 10_000): Promise<void> => {
+    stage = "draining";
+    closing ??= closeListeners([published, internal], deadlineMs);
+    return closing;
+  };
   return {
-    published,
-    internal,
-    listen: async (address) => {
-      const [url, internalUrl] = await listenBoth(published, internal, address);
-      state.listening = true;
-      return { url, internalUrl };
+    published: published.app,
+    internal: internal.app,
+    listen: async ({ host, port, internalHost, internalPort }) => {
+      try {
+        const internalUrl = await listenOn(internal.app, internalHost, internalPort);
+        const url = await listenOn(published.app, host, port);
+        if (stage === "starting") stage = "serving";
+        return { url, internalUrl };
+      } catch (error) {
+        await close();
+        throw error;
+      }
     },
-    close: async (deadlineMs = 10_000) => {
-      state.draining = true;
-      await Promise.all([drain(published, deadlineMs), drain(internal, deadlineMs)]);
-    },
+    close,
   };
 }
 
-async function listenBoth(published: App, internal: App, address: ListenAddress): Promise<[string, string]> {
-  // Private first: once the published port answers, everything does.
-  await internal.listen({ host: address.internalHost, port: address.internalPort });
-  await published.listen({ host: address.host, port: address.port });
-  return [urlOf(published, address.host), urlOf(internal, address.internalHost)];
+async function listenOn(app: App, host: string, port: number): Promise<string> {
+  await app.ready();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  app.server.once("error", reject);
+  app.server.listen({ host, port }, resolve);
+  await promise;
+  app.server.off("error", reject);
+  const address = app.server.address() as AddressInfo;
+  // What a person can type: the address bound to may stand for all of them.
+  const isLocal = ["127.0.0.1", "::1", "0.0.0.0", "::"].includes(address.address);
+  const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return `http://${isLocal ? "localhost" : name}:${address.port}`;
 }
 
-function urlOf(app: App, host: string): string {
-  const bound = app.server.address();
-  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
-  const name = host === "0.0.0.0" || host === "::" || host === "127.0.0.1" ? "localhost" : host;
-  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
-}
-
-/** Fastify's close waits for running requests for ever; past the deadline their sockets are cut. */
-async function drain(app: App, deadlineMs: number): Promise<void> {
-  const cut = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
-  // A connection whose request ends during the drain becomes idle and would be kept alive.
-  const sweep = setInterval(() => app.server.closeIdleConnections(), 50);
-  try {
-    await app.close();
-  } finally {
-    clearTimeout(cut);
-    clearInterval(sweep);
+/** The published listener first; other services may still need the private one to finish what they do. */
+async function closeListeners(listeners: readonly Listener[], drainMs: number): Promise<void> {
+  const deadline = performance.now() + drainMs;
+  for (const { app, exchanges } of listeners) {
+    exchanges.startDraining();
+    // Stops accepting and closes idle connections; busy ones stay.
+    app.server.close();
   }
-}
-
-function serviceOf(request: FastifyRequest, tokens: ServiceTokens): Caller | undefined {
-  const presented = bearerOf(request.headers.authorization);
-  if (presented === undefined) return undefined;
-  const name = tokens.callerOf(presented);
-  if (name === undefined) {
-    throw new Problem("unauthenticated", undefined, {
-      headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
-    });
-  }
-  return { kind: "service", name };
+  await Promise.all(listeners.map(({ exchanges }) => exchanges.whenIdle(Math.max(0, deadline - performance.now()))));
+  for (const { app } of listeners) app.server.closeAllConnections();
+  await Promise.all(listeners.map(({ app }) => app.close()));
 }

@@ -1,78 +1,98 @@
-/** `/health`, `/livez`, `/readyz`: what works, told cheaply and without a secret. Shape: draft-inadarei-api-health-check-06. */
+/** What the service needs and whether it is there: `GET /health`. */
+import type { HealthEntry, HealthReport, HealthStatus } from "@nexus/contracts/health";
 import type { Clock } from "@nexus/core";
+import type { Logger } from "@nexus/telemetry";
+import type { ServiceIdentity } from "./server-options.ts";
 
 export interface HealthCheck {
-  /** `component:measurement`, such as `postgresql:connection`. */
+  /** `postgresql:connection`: the dependency and what is looked at. */
   name: string;
-  /** Whether the service cannot do its job without it. */
+  /** True when the service cannot do its job without it; false: it is degraded. */
   critical: boolean;
-  /** Milliseconds; 1,000 unless told. */
-  deadlineMs?: number;
-  /** Really asks the dependency. Rejects when it is broken; must stop when the signal fires. */
+  /** Rejects when the dependency is broken. */
   probe(signal: AbortSignal): Promise<void>;
-}
-
-type Verdict = "pass" | "warn" | "fail";
-
-export interface HealthReport {
-  status: Verdict;
-  version: string;
-  serviceId: string;
-  checks: Record<string, { status: Verdict; observedValue: number; observedUnit: "ms"; time: string }[]>;
+  /** 1,000 unless told. */
+  deadlineMs?: number;
 }
 
 interface HealthOptions {
+  identity: ServiceIdentity;
   checks: readonly HealthCheck[];
-  identity: { name: string; version: string };
   clock: Clock;
-  /** Hears of each failed probe; its cause must not reach the answer. */
-  onFailure: (name: string, error: unknown) => void;
+  logger: Logger;
+  /** 1,000 unless told. */
+  cacheMs?: number;
 }
 
-const cacheMs = 1000;
-
-/** A function that reports health; reports are shared for a second, and by all who ask at once. */
-export function healthReporter(options: HealthOptions): () => Promise<HealthReport> {
-  let latest: { at: number; report: Promise<HealthReport> } | undefined;
+/** How every dependency is, asked anew at most once in `cacheMs` however many ask. */
+export function createHealth(options: HealthOptions): () => Promise<HealthReport> {
+  const cacheMs = options.cacheMs ?? 1000;
+  const last = new Map<string, HealthStatus>();
+  let cached: { report: Promise<HealthReport>; untilMs: number } | undefined;
   return () => {
     const now = options.clock.monotonic();
-    if (!latest || now - latest.at >= cacheMs) latest = { at: now, report: runChecks(options) };
-    return latest.report;
-  };
-}
-
-async function runChecks({ checks, identity, clock, onFailure }: HealthOptions): Promise<HealthReport> {
-  const results = await Promise.all(
-    checks.map(async (check) => {
-      const began = clock.monotonic();
-      const status = await verdictOf(check, onFailure);
-      const observedValue = Math.round(clock.monotonic() - began);
-      return [check.name, { status, observedValue, observedUnit: "ms", time: new Date(clock.now()).toISOString() }] as const;
-    }),
-  );
-  const verdicts = results.map(([, result]) => result.status);
-  const status = verdicts.includes("fail") ? "fail" : verdicts.includes("warn") ? "warn" : "pass";
-  return {
-    status,
-    version: identity.version,
-    serviceId: identity.name,
-    checks: Object.fromEntries(results.map(([name, result]) => [name, [result]])),
-  };
-}
-
-async function verdictOf(check: HealthCheck, onFailure: HealthOptions["onFailure"]): Promise<Verdict> {
-  const signal = AbortSignal.timeout(check.deadlineMs ?? 1000);
-  const late = new Promise<never>((_, reject) => {
-    signal.addEventListener("abort", () => reject(new Error("no answer within the deadline", { cause: signal.reason })), {
-      once: true,
+    if (cached && now < cached.untilMs) return cached.report;
+    // Until the probes are through everybody waits for the same ones.
+    const asked = { report: askAll(options, last), untilMs: Number.POSITIVE_INFINITY };
+    cached = asked;
+    void asked.report.finally(() => {
+      asked.untilMs = options.clock.monotonic() + cacheMs;
     });
-  });
-  late.catch(() => {});
-  try {
-    await Promise.race([check.probe(signal), late]);
-    return "pass";
-  } catch (error) {
-    onFailure(check.name, error);
-    return check.critical ? "fail" : "warn";
+    return asked.report;
+  };
+}
+
+async function askAll(options: HealthOptions, last: Map<string, HealthStatus>): Promise<HealthReport> {
+  const { identity, checks, clock } = options;
+  const answers = await Promise.all(checks.map((check) => ask(check, clock)));
+  for (const { check, entry, cause } of answers) {
+    if (last.get(check.name) !== entry.status && (last.has(check.name) || entry.status !== "pass")) {
+      // The reason is for the log alone: it may name hosts, users and tables.
+      options.logger.warn({ event: "health", dependency: check.name, status: entry.status, err: cause }, "health");
+    }
+    last.set(check.name, entry.status);
   }
+  return {
+    status: overall(answers),
+    version: identity.version,
+    releaseId: identity.commit,
+    serviceId: identity.name,
+    description: identity.description,
+    checks: Object.fromEntries(answers.map(({ check, entry }) => [check.name, [entry]])),
+  };
+}
+
+interface Answer {
+  check: HealthCheck;
+  entry: HealthEntry;
+  cause: unknown;
+}
+
+async function ask(check: HealthCheck, clock: Clock): Promise<Answer> {
+  const started = clock.monotonic();
+  const deadlineMs = check.deadlineMs ?? 1000;
+  const aborter = new AbortController();
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const reason = new Error(`no answer within ${deadlineMs} ms`);
+    aborter.abort(reason);
+    reject(reason);
+  }, deadlineMs);
+  let cause: unknown;
+  try {
+    // The race holds even for a probe that does not listen to its signal.
+    await Promise.race([check.probe(aborter.signal), late]);
+  } catch (error) {
+    cause = error ?? new Error("the probe failed without a reason");
+  } finally {
+    clearTimeout(timer);
+  }
+  const status = cause === undefined ? "pass" : check.critical ? "fail" : "warn";
+  const observedValue = Math.round((clock.monotonic() - started) * 100) / 100;
+  return { check, entry: { status, observedValue, observedUnit: "ms", time: new Date(clock.now()).toISOString() }, cause };
+}
+
+function overall(answers: readonly Answer[]): HealthStatus {
+  const found = new Set(answers.map(({ entry }) => entry.status));
+  return (["fail", "warn"] as const).find((status) => found.has(status)) ?? "pass";
 }

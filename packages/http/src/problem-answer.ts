@@ -1,27 +1,60 @@
+/** From anything thrown to what the caller sees. */
+import type { ServerResponse } from "node:http";
 import type { ProblemDocument } from "@nexus/contracts/common";
-/** Everything that went wrong leaves as RFC 9457 problem+json, or in the dialect of the route it happened on. */
-import { type FieldError, Problem, problemCatalogue } from "@nexus/core";
-import type { Logger } from "@nexus/telemetry";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import { Problem, problemCatalogue, type ProblemCode, type RequestId } from "@nexus/core";
+import type { Exchange } from "./exchange.ts";
 
-/** Routes that speak somebody else's wire format, errors included. */
+/** The error shape of a family of routes that speaks another API's language. */
 export interface ErrorDialect {
+  /** @param path without its query */
   matches(path: string): boolean;
   render(document: ProblemDocument, problem: Problem): { body: unknown; contentType: string };
 }
 
-interface AnswerOptions {
-  logger: Logger;
-  dialects: readonly ErrorDialect[];
-  /** Errors of other packages that a client can act on, such as a database that is away. */
-  translate: (error: unknown) => Problem | undefined;
+const byFastifyCode: Readonly<Record<string, ProblemCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: "body_too_large",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupported_media_type",
+  FST_ERR_CTP_INVALID_JSON_BODY: "malformed_json",
+  FST_ERR_CTP_EMPTY_JSON_BODY: "malformed_json",
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "malformed_request",
+  FST_ERR_VALIDATION: "invalid_request",
+  FST_ERR_BAD_URL: "malformed_request",
+  FST_ERR_MAX_PARAM_LENGTH: "not_found",
+  FST_ERR_NOT_FOUND: "not_found",
+  ECONNRESET: "malformed_request",
+};
+const byStatus: Readonly<Record<number, ProblemCode>> = {
+  400: "malformed_request",
+  404: "not_found",
+  405: "method_not_allowed",
+  406: "not_acceptable",
+  413: "body_too_large",
+  415: "unsupported_media_type",
+};
+
+/** Every error becomes one entry of the catalogue; what is not understood is our fault and says nothing. */
+export function toProblem(error: unknown, translate?: (error: unknown) => Problem | undefined): Problem {
+  if (error instanceof Problem) return error;
+  const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
+  const known = typeof code === "string" ? byFastifyCode[code] : undefined;
+  if (known) return new Problem(known);
+  const translated = translate?.(error);
+  if (translated) return translated;
+  if (error instanceof SyntaxError && statusCode === 400) return new Problem("malformed_json");
+  const mapped = typeof statusCode === "number" ? byStatus[statusCode] : undefined;
+  return mapped ? new Problem(mapped) : new Problem("internal", undefined, { cause: error });
 }
 
-/** The document of a problem. Anything ≥ 500 shows no more than its title and the request's id. */
+interface RenderedProblem {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** RFC 9457. From 500 on only the title and the request id are shown: a detail of ours helps an attacker more than a caller. */
 export function problemDocument(problem: Problem, requestId: string): ProblemDocument & Record<string, unknown> {
   const { code, status } = problem;
-  const { title } = problemCatalogue[code];
-  const base = { type: `/problems/${code}`, title, status, code, request_id: requestId };
+  const base = { type: `/problems/${code}`, title: problemCatalogue[code].title, status, code, request_id: requestId };
   if (status >= 500) return base;
   return {
     ...problem.extensions,
@@ -31,90 +64,36 @@ export function problemDocument(problem: Problem, requestId: string): ProblemDoc
   };
 }
 
-/** What Fastify's `setErrorHandler` and `setNotFoundHandler` answer with. */
-export function problemAnswerer(options: AnswerOptions) {
-  return function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const problem = toProblem(error, options.translate);
-    if (problem.status >= 500) {
-      options.logger.error({ err: problem.cause ?? error, request_id: request.requestId, code: problem.code }, "request failed");
-    }
-    const { body, contentType } = render(problem, request, options.dialects);
-    void reply.headers(problem.headers);
-    return reply.code(problem.status).type(contentType).serializer(JSON.stringify).send(body);
+/** The whole answer to a problem, in the dialect of the route it happened on. */
+export function renderProblem(problem: Problem, requestId: RequestId, dialect?: ErrorDialect): RenderedProblem {
+  const document = problemDocument(problem, requestId);
+  const rendered = dialect?.render(document, problem) ?? { body: document, contentType: "application/problem+json" };
+  return {
+    status: problem.status,
+    headers: { ...problem.headers, "content-type": rendered.contentType },
+    body: JSON.stringify(rendered.body),
   };
 }
 
-function render(problem: Problem, request: FastifyRequest, dialects: readonly ErrorDialect[]) {
-  const document = problemDocument(problem, request.requestId);
-  const path = request.url.split("?", 1)[0] ?? "";
-  const dialect = dialects.find((candidate) => candidate.matches(path));
-  return dialect ? dialect.render(document, problem) : { body: document, contentType: "application/problem+json; charset=utf-8" };
+/** Keeps what the log needs to know about a failed request. */
+export function noteProblem(exchange: Exchange, problem: Problem): void {
+  exchange.problem = problem.code;
+  exchange.cause ??= problem.cause ?? (problem.status === 500 ? problem : undefined);
 }
 
-interface FrameworkError {
-  code?: unknown;
-  statusCode?: unknown;
-  validation?: readonly ValidationFault[];
-  validationContext?: string;
-}
-
-interface ValidationFault {
-  keyword?: string;
-  instancePath?: string;
-  message?: string;
-  params?: Record<string, unknown>;
-}
-
-/** A `Problem` for whatever was thrown. */
-export function toProblem(error: unknown, translate: (error: unknown) => Problem | undefined = () => undefined): Problem {
-  if (error instanceof Problem) return error;
-  const framework = (typeof error === "object" && error !== null ? error : {}) as FrameworkError;
-  if (framework.validation) return invalidRequest(framework.validation, framework.validationContext ?? "body");
-  const known = frameworkProblems[String(framework.code)];
-  if (known) return new Problem(known[0], known[1], { cause: error });
-  const translated = translate(error);
-  if (translated) return translated;
-  const status = Number(framework.statusCode);
-  if (status >= 400 && status < 500) return new Problem("malformed_request", undefined, { cause: error });
-  return new Problem("internal", undefined, { cause: error });
-}
-
-const frameworkProblems: Record<
-  string,
-  ["malformed_json" | "malformed_request" | "body_too_large" | "unsupported_media_type", string]
-> = {
-  FST_ERR_CTP_INVALID_JSON_BODY: ["malformed_json", "The body is not valid JSON."],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ["malformed_json", "The body is empty."],
-  FST_ERR_CTP_BODY_TOO_LARGE: ["body_too_large", "The body is larger than this route takes."],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ["unsupported_media_type", "Send the body as application/json."],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ["malformed_request", "The body is not as long as Content-Length says."],
-  FST_ERR_BAD_URL: ["malformed_request", "The URL cannot be decoded."],
-};
-
-function invalidRequest(faults: readonly ValidationFault[], part: string): Problem {
-  const prefix = part === "body" ? "" : "?";
-  const errors = faults.flatMap((fault) => fieldErrors(fault, prefix)).slice(0, 20);
-  const first = errors[0];
-  return new Problem("invalid_request", first ? `${first.pointer || "The body"} ${first.detail}.` : undefined, { errors });
-}
-
-function fieldErrors(fault: ValidationFault, prefix: string): FieldError[] {
-  const at = fault.instancePath ?? "";
-  const pointer = (name = ""): string => {
-    const path = name === "" ? at : `${at}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    return prefix === "" ? path : prefix + path.slice(1);
-  };
-  const names = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
-  if (fault.keyword === "additionalProperties") {
-    return names(fault.params?.["additionalProperties"]).map((name) => ({
-      pointer: pointer(name.slice(0, 100)),
-      detail: "is not a known field",
-    }));
+/** Answers on the bare response: for requests that never reach the framework and for answers that were taken out of its hands. */
+export function answerRaw(exchange: Exchange, problem: Problem, dialect?: ErrorDialect): void {
+  const { response } = exchange;
+  noteProblem(exchange, problem);
+  if (response.headersSent) {
+    // Half an answer is out: only a broken connection tells the client that it is not whole.
+    response.destroy();
+    return;
   }
-  if (fault.keyword === "required") {
-    return names(fault.params?.["requiredProperties"]).map((name) => ({ pointer: pointer(name), detail: "is required" }));
-  }
-  // A closed object reports each unknown member a second time as failing the schema `false`.
-  if (fault.keyword === "boolean") return [];
-  return [{ pointer: pointer(), detail: fault.message ?? "is not valid" }];
+  writeWhole(response, renderProblem(problem, exchange.id, dialect));
+}
+
+function writeWhole(response: ServerResponse, { status, headers, body }: RenderedProblem): void {
+  response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) });
+  response.end(body);
 }

@@ -1,27 +1,10 @@
-/** What every request carries: an id that we mint, the caller's own id beside it, and who is calling. */
-import { assert, newId, type RequestId } from "@nexus/core";
+/** What features ask about the request at hand. */
+import type { RequestId } from "@nexus/core";
 import type { FastifyRequest } from "fastify";
-import type { Caller, PersonCaller, Permission } from "./caller.ts";
+import type { Caller, PersonCaller } from "./caller.ts";
+import { clientRequestIdOf, exchangeOf, traceIdOf } from "./exchange.ts";
 
-declare module "fastify" {
-  interface FastifyRequest {
-    /** Minted here; stands on the answer, in the log, in the audit entry and the usage row. */
-    requestId: RequestId;
-    /** The caller's `x-request-id`, only kept beside ours. */
-    clientRequestId: string | undefined;
-    /** Who calls; absent on public routes. */
-    authenticatedCaller: Caller | undefined;
-    /** `performance.now()` when the head was read. */
-    startedAt: number;
-  }
-  interface FastifyContextConfig {
-    permission?: Permission;
-    /** The body reaches the handler as a Buffer, unparsed, whatever its content type. */
-    rawBody?: boolean;
-  }
-}
-
-/** The part of an audit entry that tells where a request came from. */
+/** The circumstances of a request, as an audit entry keeps them. */
 export interface RequestContext {
   request_id: RequestId;
   client_request_id?: string;
@@ -32,42 +15,40 @@ export interface RequestContext {
   key_id?: string;
 }
 
-const printable = /^[\x21-\x7e]{1,128}$/;
-
-/** Sets what `FastifyRequest` promises; the first thing that happens to a request. */
-export function beginRequest(request: FastifyRequest): void {
-  request.requestId = newId("request");
-  request.startedAt = performance.now();
-  const presented = request.headers["x-request-id"];
-  request.clientRequestId = typeof presented === "string" && printable.test(presented) ? presented : undefined;
-}
-
-/** Who calls. Only for routes that are not public. */
+/** @throws Error on a public route */
 export function callerOf(request: FastifyRequest): Caller {
-  assert(request.authenticatedCaller, "a public route has no caller");
-  return request.authenticatedCaller;
-}
-
-/** The person who calls. Only for routes whose permission is `person` or `admin`. */
-export function personOf(request: FastifyRequest): PersonCaller {
-  const caller = callerOf(request);
-  assert(caller.kind === "person", "the route's permission lets others than persons in");
+  const { caller } = exchangeOf(request.raw);
+  if (!caller) throw new Error("assertion failed: a public route asked who is calling");
   return caller;
 }
 
-const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+/** @throws Error unless the route's permission is `person` or `admin` */
+export function personOf(request: FastifyRequest): PersonCaller {
+  const caller = callerOf(request);
+  if (caller.kind !== "person") throw new Error("assertion failed: the route let a caller in who is no person");
+  return caller;
+}
 
 export function requestContext(request: FastifyRequest): RequestContext {
-  const caller = request.authenticatedCaller;
-  const trace = traceparent.exec(String(request.headers["traceparent"] ?? ""));
-  const userAgent = request.headers["user-agent"]?.slice(0, 512);
-  return {
-    request_id: request.requestId,
-    ...(request.clientRequestId ? { client_request_id: request.clientRequestId } : {}),
-    ip: request.ip,
-    ...(userAgent ? { user_agent: userAgent } : {}),
-    ...(trace ? { trace_id: String(trace[1]) } : {}),
-    ...(caller?.kind === "person" ? { session_id: caller.sessionId } : {}),
-    ...(caller?.kind === "key" ? { key_id: caller.keyId } : {}),
-  };
+  const exchange = exchangeOf(request.raw);
+  const context: RequestContext = { request_id: exchange.id, ip: request.ip };
+  const clientRequestId = clientRequestIdOf(request.raw);
+  if (clientRequestId !== undefined) context.client_request_id = clientRequestId;
+  const userAgent = request.headers["user-agent"];
+  // 512: enough for any browser, too little to fill a table.
+  if (userAgent !== undefined) context.user_agent = userAgent.slice(0, 512);
+  const traceId = traceIdOf(request.raw);
+  if (traceId !== undefined) context.trace_id = traceId;
+  if (exchange.caller?.kind === "person") context.session_id = exchange.caller.sessionId;
+  if (exchange.caller?.kind === "key") context.key_id = exchange.caller.keyId;
+  return context;
 }
+
+/** Adds fields to the request's one log line. */
+export function addLogFields(request: FastifyRequest, fields: Record<string, unknown>): void {
+  const exchange = exchangeOf(request.raw);
+  exchange.fields = { ...exchange.fields, ...fields };
+}
+
+/** Nothing to do any more: every answer is logged when it ends, hijacked or not. Stands until its last caller is gone. */
+export function record(_request: FastifyRequest, _reply: unknown, _sinks: unknown): void {}

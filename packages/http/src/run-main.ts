@@ -1,73 +1,133 @@
-/** What every `main.ts` does: read the configuration, start, and stop in order when told to. */
+/** The life of a service's process; the only code that hears signals. */
 import { type Config, ConfigError, type ConfigSchema, loadConfig } from "@nexus/config";
-import { createLogger, type Logger } from "@nexus/telemetry";
+import { createLogger, flushLogger, type Logger } from "@nexus/telemetry";
 
 interface Running {
   close(): Promise<void>;
 }
 
-interface MainOptions<S extends ConfigSchema> {
+export interface MainTools {
+  logger: Logger;
+  /** Aborted when the process is told to end while it is still starting. */
+  signal: AbortSignal;
+}
+
+export interface MainOptions<S extends ConfigSchema> {
   process: NodeJS.Process;
   serviceName: string;
   schema: S;
   rules?: (config: Config<S>) => readonly string[];
-  /** Starts all or nothing: what it opened before a failure it closes itself. */
-  start(config: Config<S>, tools: { logger: Logger }): Promise<Running>;
+  /** Starts the service. If it throws, it has closed what it opened. */
+  start(config: Config<S>, tools: MainTools): Promise<Running>;
+  /** After this a `close` that hangs is given up; 15,000 unless told. */
+  closeDeadlineMs?: number;
 }
 
-/** Exit code 0 after SIGTERM or SIGINT, 1 when it could not start or something broke; a second signal ends it at once. */
+/**
+ * Configuration, start, signals, end. Exit codes: 0 after SIGTERM or SIGINT, 1 after anything else.
+ * Every fault of the configuration is printed at once, and nothing is started then.
+ */
 export async function runMain<S extends ConfigSchema>(options: MainOptions<S>): Promise<void> {
   const { process, serviceName } = options;
-  const stop = stopSwitch(process, serviceName);
+  let config: Config<S>;
   try {
-    const config = loadConfig(options.schema, process.env, options.rules);
-    const level = (config as Record<string, unknown>)["NEXUS_LOG_LEVEL"];
-    const logger = createLogger({ service: serviceName, level: typeof level === "string" ? level : "info" });
-    stop.started(await options.start(config, { logger }), logger);
+    config = loadConfig(options.schema, process.env, options.rules);
   } catch (error) {
-    process.stderr.write(`${serviceName}: ${startFailure(error)}\n`);
-    process.exit(1);
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${serviceName}: ${error.message}\n`);
+    process.exitCode = 1;
+    return;
+  }
+  const level = (config as { NEXUS_LOG_LEVEL?: string }).NEXUS_LOG_LEVEL ?? "info";
+  const logger = createLogger({ service: serviceName, level });
+  const life = beginLife(options, logger);
+  try {
+    const running = await options.start(config, { logger, signal: life.signal });
+    await life.started(running);
+  } catch (error) {
+    explain(error, options, logger);
+    await life.exit(1);
   }
 }
 
-/** Holds the signals from the beginning, so that one that arrives while starting is obeyed as soon as it can be. */
-function stopSwitch(process: NodeJS.Process, serviceName: string) {
+interface Life {
+  signal: AbortSignal;
+  started(running: Running): Promise<void>;
+  exit(code: number): Promise<void>;
+}
+
+function beginLife<S extends ConfigSchema>({ process, closeDeadlineMs = 15_000 }: MainOptions<S>, logger: Logger): Life {
+  const stop = new AbortController();
   let running: Running | undefined;
-  let stopping: { code: number } | undefined;
-  const stop = (code: number): void => {
-    if (stopping) process.exit(code || 130);
-    stopping = { code };
-    if (running) void closeAndExit(running, code);
+  let ending: { code: number } | undefined;
+
+  const exit = async (code: number): Promise<void> => {
+    await flushLogger(logger);
+    process.exit(code);
   };
-  const closeAndExit = async (toClose: Running, code: number): Promise<void> => {
+  const closeAndExit = async (code: number): Promise<void> => {
+    const guard = setTimeout(() => {
+      logger.fatal({ event: "close_timeout", deadline_ms: closeDeadlineMs }, "closing took too long");
+      void exit(1);
+    }, closeDeadlineMs);
     try {
-      await toClose.close();
-      process.exit(code);
+      await running?.close();
     } catch (error) {
-      process.stderr.write(`${serviceName}: did not stop cleanly: ${String(error)}\n`);
-      process.exit(1);
+      logger.fatal({ event: "close_failed", err: error }, "closing failed");
+      await exit(1);
     }
+    clearTimeout(guard);
+    logger.info({ event: "stopped" }, "stopped");
+    await exit(code);
   };
-  process.on("SIGTERM", () => stop(0));
-  process.on("SIGINT", () => stop(0));
+  const end = (code: number): void => {
+    if (ending) {
+      // Whoever asks twice does not want to wait.
+      void exit(1);
+      return;
+    }
+    ending = { code };
+    stop.abort();
+    if (running) void closeAndExit(code);
+  };
+  const crash = (error: unknown): void => {
+    logger.fatal({ event: "crash", err: asError(error) }, "unexpected error");
+    // The state is unknown now: finish what can be finished, then let the supervisor start anew.
+    if (!running) void exit(1);
+    else if (ending) ending.code = 1;
+    else end(1);
+  };
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => end(0));
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
   return {
-    started(service: Running, logger: Logger): void {
-      running = service;
-      for (const event of ["uncaughtException", "unhandledRejection"] as const) {
-        process.on(event, (error: unknown) => {
-          logger.fatal({ err: error }, event);
-          stop(1);
-        });
-      }
-      if (stopping) void closeAndExit(service, stopping.code);
+    signal: stop.signal,
+    started: async (started) => {
+      running = started;
+      if (ending) await closeAndExit(ending.code);
     },
+    exit,
   };
 }
 
-function startFailure(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
-  const { code, port, message, stack } = error as NodeJS.ErrnoException & { port?: number };
-  if (code === "EADDRINUSE") return `port ${port} is taken by another process; stop it or choose another port`;
-  if (code === "EACCES" && port !== undefined) return `port ${port} may not be used by this user; choose one above 1023`;
-  return error instanceof Error && error.name === "Error" ? message : String(stack ?? error);
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error("something that is no Error was thrown", { cause: thrown });
+}
+
+function explain<S extends ConfigSchema>(error: unknown, { process, serviceName }: MainOptions<S>, logger: Logger): void {
+  const taken = findTakenPort(error);
+  if (taken) {
+    process.stderr.write(`${serviceName}: port ${taken.port} is taken by another program; stop it or choose another port\n`);
+    return;
+  }
+  logger.fatal({ event: "start_failed", err: asError(error) }, "the service could not start");
+}
+
+/** The port that somebody else holds, when that is why starting failed. */
+export function findTakenPort(error: unknown): { port: number } | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const { code, port } = at as { code?: unknown; port?: unknown };
+    if (code === "EADDRINUSE" && typeof port === "number") return { port };
+  }
+  return undefined;
 }

@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { startEmbeddedRedis } from "./embedded/start-embedded-redis.ts";
 import type { RedisTarget } from "./redis-target.ts";
 import { findRedisServer } from "./server/find-redis-server.ts";
 import { recordServer, stopLeftOvers } from "./server/server-record.ts";
@@ -25,7 +26,10 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Start
   const log = options.log ?? (() => {});
   if (options.directory !== undefined) await stopLeftOvers(options.directory, log);
   const binary = options.preferEmbedded === true ? undefined : await findRedisServer(options.path);
-  if (binary === undefined) throw new Error("no redis-server is installed, and the embedded one is not built in yet");
+  if (binary === undefined) {
+    const { target, stop } = await startEmbeddedRedis();
+    return { target, kind: "embedded", stop };
+  }
   const server = await spawnRedisServer({ binary, log });
   const record = options.directory === undefined ? undefined : await recordServer(options.directory, server.pid);
   return {

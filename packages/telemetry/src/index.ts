@@ -1,2 +1,2 @@
-export { createLogger, type Logger } from "./logger.ts";
-export { createMetrics, type Metrics, type RequestObservation } from "./metrics.ts";
+export { createLogger, flushLogger, type Logger, logLevels } from "./create-logger.ts";
+export { createMetrics, type Metrics, type RequestObservation } from "./create-metrics.ts";

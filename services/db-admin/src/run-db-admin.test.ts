@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -285,8 +285,7 @@ test.each([
 });
 
 test("migrate makes the roles and the schema of an empty database, then has nothing to do; its services can log in", async () => {
-  const directory = await mkdtemp(join(tmpdir(), "nexus-db-admin-"));
-  const { chmod } = await import("node:fs/promises");
+  const directory = await mkdtemp("/tmp/nexus-db-admin-");
   await chmod(directory, 0o755);
   const postgres = await startEmbeddedPostgres({ dataDirectory: join(directory, "postgres"), settings: { fsync: "off" } });
   try {
@@ -322,6 +321,7 @@ test("migrate makes the roles and the schema of an empty database, then has noth
     ]);
   } finally {
     await postgres.stop();
-    await rm(directory, { recursive: true });
+    await rm(postgres.dataDirectory, { recursive: true });
+    await rm(directory, { recursive: true, force: true });
   }
 });

@@ -1,4 +1,4 @@
-import { systemClock } from "@nexus/core";
+import { ConfigError } from "@nexus/config";
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type Server } from "@nexus/http";
@@ -18,12 +18,15 @@ export async function buildApp(deps: Deps): Promise<Server> {
     },
     logger: deps.logger,
     metrics: createMetrics({ service: "pv-keys" }),
-    clock: systemClock,
+    clock: deps.clock,
     authenticate: (request) => authenticate(deps, request),
-    translate: (error) =>
-      isUnavailable(error) ? new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } }) : undefined,
+    translate: (error) => {
+      // Peppers that do not fit the stored keys: nothing can be told about any key until the operator mends it.
+      if (!isUnavailable(error) && !(error instanceof ConfigError)) return undefined;
+      return new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } });
+    },
     health: [{ name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) }],
-    readiness: async () => (await deps.database.pendingMigrations()).map((name) => `migration ${name} is missing`),
+    readiness: () => notReadyBecause(deps),
     serviceTokens: deps.serviceTokens,
     trustedProxies: deps.trustedProxies,
     bodyLimitBytes: 64 * 1024,
@@ -31,4 +34,16 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
   return server;
+}
+
+async function notReadyBecause(deps: Deps): Promise<string[]> {
+  const missing = (await deps.database.pendingMigrations()).map((name) => `migration ${name} is missing`);
+  if (missing.length > 0) return missing;
+  try {
+    await deps.pepperCheck.confirm();
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [...error.faults];
+    throw error;
+  }
 }

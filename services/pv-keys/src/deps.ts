@@ -5,6 +5,8 @@ import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db"
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
+import { type PepperCheck, pepperCheck } from "./keys/confirm-peppers.ts";
+import { type FindKeyByHash, findKeyByHash } from "./keys/keys.store.ts";
 import type { Peppers } from "./peppers.ts";
 
 export interface Deps {
@@ -15,6 +17,8 @@ export interface Deps {
   db: Db;
   audit: AuditWriter;
   peppers: Peppers;
+  pepperCheck: PepperCheck;
+  findKey: FindKeyByHash;
   serviceTokens: ServiceTokens;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   cursorSecret: Buffer;
@@ -36,6 +40,8 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     db: database.db,
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     peppers: config.NEXUS_KEY_PEPPERS,
+    pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    findKey: findKeyByHash(database.db),
     serviceTokens: loadServiceTokens(config),
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,

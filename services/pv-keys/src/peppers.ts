@@ -45,3 +45,8 @@ export function keyDigest(key: string): Buffer {
 export function storedHash(digest: Buffer, pepper: string): Buffer {
   return createHmac("sha256", pepper).update(digest).digest();
 }
+
+/** Tells peppers apart without telling the pepper: it has at least 32 characters, so nobody guesses it from this. */
+export function pepperFingerprint(pepper: string): Buffer {
+  return createHmac("sha256", pepper).update("nexus.key-pepper.fingerprint.v1").digest();
+}

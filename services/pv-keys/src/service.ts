@@ -5,7 +5,6 @@ import type { Logger } from "@nexus/telemetry";
 import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
 import { type Deps, openDeps } from "./deps.ts";
-import { missingPeppers } from "./keys/missing-peppers.ts";
 
 export { configRules, configSchema } from "./config.ts";
 
@@ -19,7 +18,7 @@ export interface RunningService {
 export async function startService(config: KeysConfig, tools: { logger: Logger }): Promise<RunningService> {
   const deps = openDeps(config, tools.logger);
   try {
-    await requirePeppers(deps);
+    await confirmPeppers(deps);
     const server = await buildApp(deps);
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PV_KEYS_INTERNAL_PORT));
     return {
@@ -35,16 +34,12 @@ export async function startService(config: KeysConfig, tools: { logger: Logger }
   }
 }
 
-/** Without its pepper a stored key could never be recognised again: better not to start than to refuse good keys. */
-async function requirePeppers(deps: Deps): Promise<void> {
+async function confirmPeppers(deps: Deps): Promise<void> {
   try {
-    const missing = await missingPeppers(deps);
-    if (missing.length > 0) {
-      throw new ConfigError([`NEXUS_KEY_PEPPERS lacks version ${missing.join(", ")}, with which stored keys were hashed`]);
-    }
+    await deps.pepperCheck.confirm();
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    // PostgreSQL is away or not migrated yet: nothing can be verified until it is, and /readyz says so.
+    // PostgreSQL is away or not migrated yet: tried again before anything is served, and /readyz says so.
     deps.logger.warn({ err: error }, "could not compare the peppers with the stored keys");
   }
 }

@@ -1,5 +1,5 @@
 /** A copy of this checkout as a new server would have it: no data, no secrets, no settings. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, "../../..");
 export async function copyCheckout(): Promise<string> {
   const copy = mkdtempSync(join(tmpdir(), "nexus-deploy-test-"));
   const listed = await must("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root });
-  for (const file of listed.split("\0").filter(Boolean)) {
+  for (const file of listed.split("\0").filter((path) => path !== "" && existsSync(join(root, path)))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(root, file), join(copy, file));
   }

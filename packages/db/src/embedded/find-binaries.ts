@@ -57,8 +57,8 @@ export function executable(name: string): string {
 }
 
 /** The major version of the binaries, by asking them. @throws Error when they do not run on this machine */
-export async function majorOf(binaries: PostgresBinaries): Promise<number> {
-  const program = join(binaries.binDirectory, executable("postgres"));
+export async function majorOf(binDirectory: string): Promise<number> {
+  const program = join(binDirectory, executable("postgres"));
   let printed: string;
   try {
     ({ stdout: printed } = await promisify(execFile)(program, ["--version"], { timeout: 10_000 }));

@@ -1,6 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { waitFor } from "@nexus/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -10,10 +9,12 @@ import { prepareBinaries } from "./prepare-binaries.ts";
 import { isRunning } from "./processes.ts";
 import { canEnter, chooseRunAs } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
+import { startEmbeddedPostgres } from "./start-embedded-postgres.ts";
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "nexus-binaries-"));
+  // Not the TMPDIR of whoever runs this, which others may be unable to enter.
+  folder = await mkdtemp("/tmp/nexus-binaries-");
 });
 afterEach(async () => await rm(folder, { recursive: true, force: true }));
 
@@ -32,7 +33,7 @@ test("without the platform package a PostgreSQL on the PATH is taken, where init
   await fakeProgram(join(folder, "whole"), "initdb", "initdb");
   const found = await findBinaries({ path: `${folder}/half:${folder}/whole`, resolvePackage: missing, usualPlaces: [] });
   expect(found).toEqual({ binDirectory: join(folder, "whole"), packageDirectory: undefined });
-  expect(await majorOf(found)).toBe(16);
+  expect(await majorOf(found.binDirectory)).toBe(16);
 });
 
 test("without any PostgreSQL one sentence says what to install", async () => {
@@ -43,11 +44,9 @@ test("without any PostgreSQL one sentence says what to install", async () => {
 
 test("a PostgreSQL that is too old, or does not run here, is refused by name", async () => {
   await fakeProgram(folder, "postgres", "postgres (PostgreSQL) 13.4");
-  await expect(majorOf({ binDirectory: folder, packageDirectory: undefined })).rejects.toThrow(
-    /PostgreSQL\) 13\.4; PostgreSQL 15 to/,
-  );
+  await expect(majorOf(folder)).rejects.toThrow(/PostgreSQL\) 13\.4; PostgreSQL 15 to/);
   await writeFile(join(folder, "postgres"), "no program", { mode: 0o755 });
-  await expect(majorOf({ binDirectory: folder, packageDirectory: undefined })).rejects.toThrow(/does not run here/);
+  await expect(majorOf(folder)).rejects.toThrow(/does not run here/);
 });
 
 /** The installed package as npm leaves it with --ignore-scripts: without its links. */
@@ -70,6 +69,14 @@ test("library links that npm could not make are made at start, and the programs 
   expect(execFileSync(join(directory, "initdb"), ["--version"], { env: {} }).toString()).toContain("15.18");
   // A second start finds them.
   expect(await prepareBinaries(binaries, undefined, join(folder, "private"))).toBe(directory);
+});
+
+test("a first start with a package whose links npm could not make succeeds", async () => {
+  await chmod(folder, 0o755);
+  const copy = await packageWithoutLinks();
+  const binaries = { binDirectory: join(copy, "native", "bin"), packageDirectory: copy };
+  const postgres = await startEmbeddedPostgres({ dataDirectory: join(folder, "data"), binaries, settings: { fsync: "off" } });
+  await postgres.stop();
 });
 
 test("binaries that the run-as user cannot reach are copied once to where it can", async () => {
@@ -117,7 +124,7 @@ test("a shared place that somebody else could write to is not used", async () =>
 
 test("a folder is out of reach when any folder above it is", async () => {
   await mkdir(join(folder, "a", "b"), { recursive: true });
-  await chmod(folder, 0o755);
+  for (const path of ["", "a", "a/b"]) await chmod(join(folder, path), 0o755);
   const user = { name: "somebody", uid: 54_321, gid: 54_321 };
   expect(await canEnter(join(folder, "a", "b"), user)).toBe(true);
   expect(await canEnter(join(folder, "a", "not-there-yet"), user)).toBe(true);

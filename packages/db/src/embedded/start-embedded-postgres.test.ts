@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { waitFor } from "@nexus/testing";
@@ -20,7 +19,8 @@ const children: ChildProcess[] = [];
 const elsewhere = new Set<string>();
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "nexus-embedded-"));
+  // Not the TMPDIR of whoever runs this: PostgreSQL may run as somebody who cannot enter that.
+  folder = await mkdtemp("/tmp/nexus-embedded-");
   await chmod(folder, 0o755);
   dataDirectory = join(folder, "data");
 });

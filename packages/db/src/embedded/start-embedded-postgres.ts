@@ -6,7 +6,7 @@ import { withClient } from "../with-client.ts";
 import { choosePlace } from "./choose-place.ts";
 import { claimDirectory } from "./claim-directory.ts";
 import { createCluster } from "./create-cluster.ts";
-import { findBinaries, majorOf } from "./find-binaries.ts";
+import { findBinaries, majorOf, type PostgresBinaries } from "./find-binaries.ts";
 import { findFreePort, type Postmaster, type PostmasterOptions, startPostmaster, stopPostmaster } from "./postmaster.ts";
 import { prepareBinaries } from "./prepare-binaries.ts";
 import { stopOrphan } from "./stop-orphan.ts";
@@ -18,6 +18,8 @@ export interface EmbeddedPostgresOptions {
   port?: number;
   /** Value of PATH, where a PostgreSQL of the machine's own is looked for. */
   path?: string;
+  /** Instead of looking for them. */
+  binaries?: PostgresBinaries;
   /** Settings of PostgreSQL on top of the defaults. */
   settings?: Readonly<Record<string, string>>;
   /** How long `stop` waits for clients to leave by themselves; 2,000 ms unless told. */
@@ -49,13 +51,15 @@ const database = "nexus_db";
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const log = options.log ?? (() => {});
   const wanted = resolve(options.dataDirectory);
-  const binaries = await findBinaries({ path: options.path ?? "" });
-  const [place, major] = [await choosePlace(wanted), await majorOf(binaries)];
+  const binaries = options.binaries ?? (await findBinaries({ path: options.path ?? "" }));
+  const place = await choosePlace(wanted);
   if (place.directory !== wanted)
     log(`database files are in ${place.directory}: PostgreSQL, which never runs as root, cannot reach ${wanted}`);
   const release = await claimDirectory(place.directory);
   try {
     const binDirectory = await prepareBinaries(binaries, place.runAs, place.directory);
+    // Only now do they run: the libraries they need may have been without their links.
+    const major = await majorOf(binDirectory);
     const { cluster, password } = await createCluster({ ...place, binDirectory, major, user: owner });
     const orphan = await stopOrphan(cluster);
     if (orphan !== undefined) log(`stopped the PostgreSQL that an earlier start left behind (process ${orphan})`);

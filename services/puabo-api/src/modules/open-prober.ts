@@ -96,11 +96,14 @@ async function storeResult(needs: Needs, tx: Db, seen: { module: ModuleRow; resu
 /** Rejects when the deadline passes, also for a probe that does not look at its signal. */
 function aborted(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
+  if (signal.aborted) reject(new Error("no answer in time"));
   signal.addEventListener("abort", () => reject(new Error("no answer in time")), { once: true });
   return promise;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  // A signal that has fired already fires no event.
+  if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   signal.addEventListener("abort", () => resolve(), { once: true });

@@ -1,28 +1,63 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { CreatedKey, CreateKeyRequest } from "@nexus/contracts/keys";
-import { assert, type Clock, generateApiKey, newUuid, Problem, toId, uuidOf } from "@nexus/core";
+import { allowsScope, assert, type Clock, generateApiKey, newUuid, Problem, toId, uuidOf } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
 import type { PersonCaller, RequestContext } from "@nexus/http";
 import { keyDigest, type Peppers, storedHash } from "../peppers.ts";
+import type { PepperCheck } from "./confirm-peppers.ts";
 import { defaultLifetimeMs, defaultScopes, metadataLimitBytes, presentKey } from "./key.ts";
-import { findKey, insertKey, setRevision } from "./keys.store.ts";
+import { insertKey, type NewKey, setRevision } from "./keys.store.ts";
+import { storedJsonBytes } from "./metadata-size.ts";
 
 interface CreateKeyDeps {
   db: Db;
   clock: Clock;
   audit: AuditWriter;
   peppers: Peppers;
+  pepperCheck: PepperCheck;
+}
+
+interface CreateKeyInput {
+  caller: PersonCaller;
+  request: CreateKeyRequest;
+  context: RequestContext;
 }
 
 /** A new key of the person's organization. The secret in the answer is nowhere else. @throws Problem `forbidden`, `invalid_request` */
-export async function createKey(
-  deps: CreateKeyDeps,
-  input: { caller: PersonCaller; request: CreateKeyRequest; context: RequestContext },
-): Promise<CreatedKey> {
-  const { caller, request, context } = input;
-  const { kind = "sk", environment = "live" } = request;
-  if (kind === "svc" && !caller.roles.includes("admin"))
+export async function createKey(deps: CreateKeyDeps, { caller, request, context }: CreateKeyInput): Promise<CreatedKey> {
+  if (request.kind === "svc" && !caller.roles.includes("admin"))
     throw new Problem("forbidden", "Only an administrator makes service keys.");
+  const { key, secret } = newKey(deps, caller, request);
+  if (!deps.pepperCheck.confirmed) await deps.pepperCheck.confirm();
+  try {
+    return await inTransaction(deps.db, async (tx) => {
+      const made = await insertKey(tx, key);
+      await deps.audit.write(tx, {
+        action: "key.created",
+        outcome: "success",
+        organizationId: caller.organizationId,
+        actor: { kind: "person", id: caller.userId },
+        targets: [{ kind: "key", id: toId("key", key.id) }],
+        context,
+        details: {
+          kind: key.kind,
+          environment: key.environment,
+          prefix: key.displayPrefix,
+          scopes: key.scopes,
+          models: key.models,
+          expires_at: key.expiresAt?.toISOString() ?? null,
+        },
+      });
+      const rev = await setRevision(tx, key);
+      return { key: presentKey({ ...made, rev }), secret };
+    });
+  } catch (error) {
+    throw isForeignKeyViolation(error) ? accountGone(error) : error;
+  }
+}
+
+function newKey(deps: CreateKeyDeps, caller: PersonCaller, request: CreateKeyRequest): { key: NewKey; secret: string } {
+  const { kind = "sk", environment = "live" } = request;
   const now = new Date(deps.clock.now());
   const { key: secret, displayPrefix } = generateApiKey(kind, environment);
   const pepper = deps.peppers.versions.get(deps.peppers.current);
@@ -30,11 +65,12 @@ export async function createKey(
   const organizationId = uuidOf("organization", caller.organizationId);
   const userId = uuidOf("user", caller.userId);
   assert(organizationId !== undefined && userId !== undefined, "a verified person has well-formed ids");
-  const row = {
+  const owner =
+    kind === "svc" ? { ownerKind: "service" as const, ownerUserId: null } : { ownerKind: "user" as const, ownerUserId: userId };
+  const key: NewKey = {
     id: newUuid(now.getTime()),
     organizationId,
-    ownerKind: kind === "svc" ? ("service" as const) : ("user" as const),
-    ownerUserId: kind === "svc" ? null : userId,
+    ...owner,
     name: request.name,
     kind,
     environment,
@@ -49,33 +85,25 @@ export async function createKey(
     pepperVersion: deps.peppers.current,
     displayPrefix,
   };
-  return await inTransaction(deps.db, async (tx) => {
-    await insertKey(tx, row);
-    await deps.audit.write(tx, {
-      action: "key.created",
-      outcome: "success",
-      organizationId: caller.organizationId,
-      actor: { kind: "person", id: caller.userId },
-      targets: [{ kind: "key", id: toId("key", row.id) }],
-      context,
-      details: {
-        kind,
-        environment,
-        prefix: displayPrefix,
-        scopes: row.scopes,
-        models: row.models,
-        expires_at: row.expiresAt?.toISOString() ?? null,
-      },
-    });
-    await setRevision(tx, row);
-    const made = await findKey(tx, row);
-    assert(made, "a key just inserted is there");
-    return { key: presentKey(made), secret };
+  return { key, secret };
+}
+
+function isForeignKeyViolation(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === "23503";
+}
+
+/** A token outlives its person by five minutes at most. */
+function accountGone(cause: unknown): Problem {
+  return new Problem("unauthenticated", "The account of this token is no longer there.", {
+    cause,
+    headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
   });
 }
 
 function scopesOf(request: CreateKeyRequest, kind: string): readonly string[] {
   const { scopes } = request;
+  if (kind !== "svc" && scopes && allowsScope(scopes, "keys:verify"))
+    throw refusedField("/scopes", "may hold keys:verify for service keys alone");
   if (scopes && scopes.length > 0) return [...new Set(scopes)];
   if (kind === "sk" && scopes === undefined) return defaultScopes;
   throw refusedField("/scopes", "must name at least one scope for this kind of key");
@@ -83,9 +111,9 @@ function scopesOf(request: CreateKeyRequest, kind: string): readonly string[] {
 
 function metadataOf(request: CreateKeyRequest): Record<string, unknown> {
   const metadata = request.metadata ?? {};
-  const text = JSON.stringify(metadata);
-  // PostgreSQL writes JSON with spaces after colons and commas; a third more is its worst on short members.
-  if (Buffer.byteLength(text) > metadataLimitBytes / 1.5) throw refusedField("/metadata", "is larger than 10 kB");
+  const bytes = storedJsonBytes(metadata);
+  if (bytes === undefined) throw refusedField("/metadata", "is nested too deeply or holds half a character");
+  if (bytes > metadataLimitBytes) throw refusedField("/metadata", "is larger than 16 kB");
   return metadata;
 }
 

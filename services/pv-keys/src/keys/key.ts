@@ -11,7 +11,8 @@ export interface KeyRow {
   name: string;
   kind: "sk" | "rk" | "svc";
   environment: "live" | "test";
-  state: "active" | "disabled" | "revoked";
+  /** As of PostgreSQL's time when it was read: an active key whose time is over is `expired`. */
+  state: "active" | "disabled" | "revoked" | "expired";
   scopes: string[];
   models: string[] | null;
   ip_allow: string[] | null;
@@ -26,6 +27,23 @@ export interface KeyRow {
   rev: bigint;
   display_prefix: string;
 }
+
+/** The part of a key that a verifier needs. */
+export type VerifiedKey = Pick<
+  KeyRow,
+  | "id"
+  | "organization_id"
+  | "owner_kind"
+  | "owner_user_id"
+  | "state"
+  | "scopes"
+  | "models"
+  | "ip_allow"
+  | "limits"
+  | "budget_ids"
+  | "expires_at"
+  | "rev"
+>;
 
 export const defaultScopes: readonly string[] = ["ai:*", "usage:read"];
 /** Milliseconds: a key that nobody thought about again ends by itself. */
@@ -56,7 +74,7 @@ export function presentKey(row: KeyRow): Key {
 }
 
 /** What a verifier is told of a key that is good. */
-export function validAnswer(row: KeyRow): ValidKey {
+export function validAnswer(row: VerifiedKey): ValidKey {
   return {
     valid: true,
     key_id: toId("key", row.id),
@@ -73,6 +91,6 @@ export function validAnswer(row: KeyRow): ValidKey {
   };
 }
 
-function ownerOf(row: KeyRow): { kind: KeyRow["owner_kind"]; id: string | null } {
+function ownerOf(row: Pick<KeyRow, "owner_kind" | "owner_user_id">): { kind: KeyRow["owner_kind"]; id: string | null } {
   return { kind: row.owner_kind, id: row.owner_user_id === null ? null : toId("user", row.owner_user_id) };
 }

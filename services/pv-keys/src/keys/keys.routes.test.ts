@@ -110,11 +110,57 @@ describe("making a key", () => {
     [{ name: "x", metadata: { a: "b".repeat(17_000) } }, "/metadata"],
     [{ name: "x", metadata: { a: "\u0000" } }, "/metadata/a"],
     [{ name: "a\u0000b" }, "/name"],
+    [{ name: "two\nlines" }, "/name"],
+    [{ name: "x", scopes: ["keys:verify"] }, "/scopes"],
+    [{ name: "x", scopes: ["*"] }, "/scopes"],
+    [{ name: "x", models: [""] }, "/models/0"],
+    [{ name: "x", tags: Array.from({ length: 51 }, String) }, "/tags"],
+    [{ name: "x", expires_at: "2030-12-31T23:59:60Z" }, "/expires_at"],
+    [{ name: "x", metadata: { n: Array.from({ length: 60 }, () => 1e300) } }, "/metadata"],
+    [{ name: "x", metadata: { half: "\ud800" } }, "/metadata"],
+    [{ name: "x", metadata: JSON.parse(`${'{"a":'.repeat(500)}1${"}".repeat(500)}`) as unknown }, "/metadata"],
+    [{ name: "x", metadata: [] }, "/metadata"],
   ])("%o is refused, naming %s", async (body, pointer) => {
     const answer = await call("POST", "/v1/keys", alice, body);
     expect(answer.status).toBe(422);
     const { errors } = (await answer.json()) as { errors: { pointer: string }[] };
     expect(errors.map((error) => error.pointer)).toContain(pointer);
+  });
+
+  it.each(["1", '"\\u0000"'])("metadata nested ten thousand deep around %s is refused, not fallen over", async (inner) => {
+    const answer = await fetch(`${service.url}/v1/keys`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${issuer.token(alice, "pv-keys")}`, "content-type": "application/json" },
+      body: `{"name":"x","metadata":${'{"a":'.repeat(10_000)}${inner}${"}".repeat(10_000)}}`,
+    });
+    expect(answer.status).toBe(422);
+  });
+
+  it("keeps what it was given, up to the last byte of metadata", async () => {
+    const person = issuer.person();
+    await insertPerson(person);
+    const metadata = { text: "x".repeat(16 * 1024 - '{"text": ""}'.length) };
+    const expires_at = new Date(Date.now() + 1000_000).toISOString();
+    const given = {
+      name: "😀 all",
+      environment: "test",
+      scopes: ["ai:chat"],
+      models: ["a", "b"],
+      tags: ["t"],
+      metadata,
+      expires_at,
+    };
+    const { key } = await make(person, given);
+    expect(key).toMatchObject(given);
+    expect(await (await call("GET", `/v1/keys/${key.id}`, person)).json()).toEqual({ key });
+    expect((await make(person, { name: "for ever", expires_at: null })).key.expires_at).toBeNull();
+  });
+
+  it("is refused for an account that is no longer there, and leaves nothing behind", async () => {
+    const answer = await call("POST", "/v1/keys", issuer.person(), { name: "ghost" });
+    expect(answer.status).toBe(401);
+    const left = await owner.db.selectFrom("api_keys").select("id").where("name", "=", "ghost").execute();
+    expect(left).toEqual([]);
   });
 
   it("makes service keys for administrators alone", async () => {
@@ -204,7 +250,9 @@ describe("verifying", () => {
       "x",
       `${unknown}x`,
       unknown.replace("pv_", "pv\u200b_"),
+      "",
       "a".repeat(1024),
+      "a".repeat(20_000),
       unknown.slice(0, -1),
     ]) {
       expect(await verify(text)).toEqual({ valid: false, code: "not_found" });
@@ -231,6 +279,36 @@ describe("verifying", () => {
       .where("id", "=", uuidOf("key", key.id)!)
       .execute();
     expect(await verify(secret)).toEqual({ valid: false, code: "expired" });
+    expect(await (await call("GET", `/v1/keys/${key.id}`, alice)).json()).toMatchObject({ key: { state: "expired" } });
+    const listed = (await (await call("GET", "/v1/keys?state=expired", alice)).json()) as { data: Key[] };
+    expect(listed.data.map((one) => one.id)).toEqual([key.id]);
+  });
+
+  it("a secret that retires ends there, whatever the key's own time is", async () => {
+    const { key, secret } = await make(alice, { name: "retires" });
+    const retire = (at: Date) =>
+      owner.db.updateTable("api_key_versions").set({ retires_at: at }).where("key_id", "=", uuidOf("key", key.id)!).execute();
+    const soon = new Date(Date.now() + 60_000);
+    await retire(soon);
+    expect(await verify(secret)).toMatchObject({ valid: true, expires_at: soon.toISOString() });
+    await retire(new Date(Date.now() - 1));
+    expect(await verify(secret)).toEqual({ valid: false, code: "expired" });
+  });
+
+  it("revoking takes no option that is not there yet", async () => {
+    const { key } = await make(alice, { name: "options" });
+    expect((await call("POST", `/v1/keys/${key.id}/revoke?wait=1`, alice)).status).toBe(422);
+    expect((await call("POST", `/v1/keys/${key.id}/revoke`, alice, { wait: 1 })).status).toBe(422);
+    expect((await call("POST", `/v1/keys/${key.id}/revoke`, alice, {})).status).toBe(200);
+  });
+
+  it("of many revocations at once one is audited and all answer the same", async () => {
+    const { key } = await make(alice, { name: "race" });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => call("POST", `/v1/keys/${key.id}/revoke`, alice)));
+    const seen = new Set(await Promise.all(answers.map((answer) => answer.text())));
+    expect(seen.size).toBe(1);
+    const entries = await owner.db.selectFrom("audit_log").select("targets").where("action", "=", "key.revoked").execute();
+    expect(entries.filter((entry) => JSON.stringify(entry.targets).includes(key.id))).toHaveLength(1);
   });
 
   it("on the published port takes a service key with the scope, and nothing else", async () => {
@@ -239,6 +317,8 @@ describe("verifying", () => {
     const ask = (token: string): Promise<Response> => post(`${service.url}/v1/keys/verify`, token, { key: target });
     expect(await (await ask(checker)).json()).toMatchObject({ valid: true });
     expect((await ask(target)).status).toBe(403);
+    expect((await ask(issuer.token(alice, "pv-keys"))).status).toBe(403);
+    expect((await ask(issuer.token(admin, "pv-keys"))).status).toBe(403);
     expect((await ask(serviceToken)).status).toBe(401);
     expect((await ask(generateApiKey("svc", "live").key)).status).toBe(401);
   });
@@ -260,6 +340,16 @@ it("does not start without the pepper of the stored keys, and says which one is 
   );
   const logger = createLogger({ service: "pv-keys", level: "error" });
   await expect(startService(config, { logger })).rejects.toThrow("NEXUS_KEY_PEPPERS lacks version 1");
+});
+
+it("does not start with another secret under a pepper's version", async () => {
+  const config = loadConfig(
+    configSchema,
+    { ...environment, NEXUS_KEY_PEPPERS: `1:${randomBytes(32).toString("base64url")}` },
+    configRules,
+  );
+  const logger = createLogger({ service: "pv-keys", level: "error" });
+  await expect(startService(config, { logger })).rejects.toThrow("NEXUS_KEY_PEPPERS holds another secret under version 1");
 });
 
 it("verifies old keys beside new ones after the pepper was changed", async () => {

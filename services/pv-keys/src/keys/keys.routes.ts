@@ -1,4 +1,4 @@
-import { CreatedKey, CreateKeyRequest, KeyAnswer, KeyPage, KeyParams, ListKeysQuery } from "@nexus/contracts/keys";
+import { CreatedKey, CreateKeyRequest, KeyAnswer, KeyPage, KeyParams, ListKeysQuery, NoOptions } from "@nexus/contracts/keys";
 import { assert, Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, personOf, requestContext } from "@nexus/http";
@@ -36,7 +36,8 @@ function addChangingRoutes(app: App, deps: Deps): void {
     method: "POST",
     url: "/v1/keys/:id/revoke",
     config,
-    schema: { summary: "End a key for ever", tags, params: KeyParams, response: { 200: KeyAnswer } },
+    schema: { summary: "End a key for ever", tags, params: KeyParams, querystring: NoOptions, response: { 200: KeyAnswer } },
+    preValidation: async (request) => refuseOptions(request.body),
     handler: async (request) => ({
       key: await revokeKey(deps, { caller: personOf(request), keyId: request.params.id, context: requestContext(request) }),
     }),
@@ -73,7 +74,7 @@ function addReadingRoutes(app: App, deps: Deps): void {
     method: "GET",
     url: "/v1/keys/:id",
     config,
-    schema: { summary: "One key", tags, params: KeyParams, response: { 200: KeyAnswer } },
+    schema: { summary: "One key", tags, params: KeyParams, querystring: NoOptions, response: { 200: KeyAnswer } },
     handler: async (request) => {
       const id = uuidOf("key", request.params.id);
       const row = id === undefined ? undefined : await findKey(deps.db, { id, organizationId: organizationOf(request) });
@@ -87,4 +88,13 @@ function organizationOf(request: Parameters<typeof personOf>[0]): string {
   const id = uuidOf("organization", personOf(request).organizationId);
   assert(id !== undefined, "a verified person has well-formed ids");
   return id;
+}
+
+/** A body is not needed; an empty object is none. */
+function refuseOptions(body: unknown): void {
+  if (body === undefined || body === null) return;
+  const names = typeof body === "object" ? Object.keys(body) : [""];
+  if (names.length === 0) return;
+  const errors = names.slice(0, 20).map((name) => ({ pointer: `/${name.slice(0, 100)}`, detail: "is not a known field" }));
+  throw new Problem("invalid_request", "This takes no body.", { errors });
 }

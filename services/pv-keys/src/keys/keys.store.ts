@@ -1,9 +1,9 @@
 /** Every statement of the keys feature. */
 import type { CursorPosition, Db } from "@nexus/db";
 import { sql } from "kysely";
-import type { KeyRow } from "./key.ts";
+import type { KeyRow, VerifiedKey } from "./key.ts";
 
-interface NewKey {
+export interface NewKey {
   id: string;
   organizationId: string;
   ownerKind: KeyRow["owner_kind"];
@@ -24,8 +24,8 @@ interface NewKey {
 }
 
 /** The key and its first secret; `rev` is set by `setRevision` at the end of the transaction. */
-export async function insertKey(db: Db, key: NewKey): Promise<void> {
-  await db
+export async function insertKey(db: Db, key: NewKey): Promise<KeyRow> {
+  const row = await db
     .insertInto("api_keys")
     .values({
       id: key.id,
@@ -45,7 +45,8 @@ export async function insertKey(db: Db, key: NewKey): Promise<void> {
       updated_at: key.createdAt,
       rev: 0n,
     })
-    .execute();
+    .returningAll()
+    .executeTakeFirstOrThrow();
   await db
     .insertInto("api_key_versions")
     .values({
@@ -57,13 +58,18 @@ export async function insertKey(db: Db, key: NewKey): Promise<void> {
       created_at: key.createdAt,
     })
     .execute();
+  return { ...row, display_prefix: key.displayPrefix };
 }
 
 /** Takes the next revision of the change feed and stamps the key with it. Last in its transaction: other writers queue behind it. */
-export async function setRevision(db: Db, key: { id: string; organizationId: string }): Promise<void> {
-  await sql`UPDATE api_keys SET rev = record_change('key', ${key.id}::uuid, ${key.organizationId}::uuid) WHERE id = ${key.id}`.execute(
-    db,
-  );
+export async function setRevision(db: Db, key: { id: string; organizationId: string }): Promise<bigint> {
+  const stamped = await db
+    .updateTable("api_keys")
+    .set({ rev: sql<bigint>`record_change('key', ${key.id}::uuid, ${key.organizationId}::uuid)` })
+    .where("id", "=", key.id)
+    .returning("rev")
+    .executeTakeFirstOrThrow();
+  return stamped.rev;
 }
 
 /** Locks the key's row until the transaction ends. */
@@ -101,7 +107,7 @@ interface KeyFilter {
 /** Newest first. */
 export async function listKeys(db: Db, filter: KeyFilter): Promise<KeyRow[]> {
   let query = keyRows(db).where("api_keys.organization_id", "=", filter.organizationId);
-  if (filter.state) query = query.where("api_keys.state", "=", filter.state);
+  if (filter.state) query = query.where(stateNow, "=", filter.state);
   if (filter.environment) query = query.where("api_keys.environment", "=", filter.environment);
   if (filter.after) {
     const { createdAt, id } = filter.after;
@@ -110,11 +116,32 @@ export async function listKeys(db: Db, filter: KeyFilter): Promise<KeyRow[]> {
   return await query.orderBy("api_keys.created_at", "desc").orderBy("api_keys.id", "desc").limit(filter.limit).execute();
 }
 
-/** The key that one of these hashes (one per pepper version) belongs to. */
-export async function findKeyByHash(db: Db, hashes: readonly Buffer[]): Promise<KeyRow | undefined> {
-  return await keyRows(db)
-    .where("api_key_versions.hash", "in", [...hashes])
-    .executeTakeFirst();
+export type FindKeyByHash = (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
+
+/** Finds the key that one of these hashes (one per pepper version) belongs to. Compiled once: it is asked for all the time. */
+export function findKeyByHash(db: Db): FindKeyByHash {
+  const query = db
+    .selectFrom("api_key_versions")
+    .innerJoin("api_keys", "api_keys.id", "api_key_versions.key_id")
+    .select([
+      "api_keys.id",
+      "organization_id",
+      "owner_kind",
+      "owner_user_id",
+      "scopes",
+      "models",
+      "ip_allow",
+      "limits",
+      "budget_ids",
+      "rev",
+      // A version that retires takes its holder with it, whatever the key's own time is.
+      sql<Date | null>`least(api_keys.expires_at, api_key_versions.retires_at)`.as("expires_at"),
+      sql<KeyRow["state"]>`CASE WHEN api_keys.state = 'active'
+        AND least(api_keys.expires_at, api_key_versions.retires_at) <= now() THEN 'expired' ELSE api_keys.state END`.as("state"),
+    ])
+    .where("api_key_versions.hash", "=", sql<Buffer>`ANY(${[]}::bytea[])`)
+    .compile();
+  return async (hashes) => (await db.executeQuery<VerifiedKey>({ ...query, parameters: [hashes] })).rows[0];
 }
 
 /** The pepper versions that stored hashes were made with. */
@@ -122,6 +149,27 @@ export async function pepperVersionsInUse(db: Db): Promise<number[]> {
   const rows = await db.selectFrom("api_key_versions").select("pepper_version").distinct().execute();
   return rows.map((row) => row.pepper_version);
 }
+
+/**
+ * Keeps the fingerprints of peppers that were not here yet, and gives back all that are.
+ * Of two that come at once with different secrets for one version, one is first and the other hears of it.
+ */
+export async function rememberPeppers(
+  db: Db,
+  ours: readonly { version: number; fingerprint: Buffer }[],
+): Promise<Map<number, Buffer>> {
+  await db
+    .insertInto("key_peppers")
+    .values([...ours])
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const rows = await db.selectFrom("key_peppers").select(["version", "fingerprint"]).execute();
+  return new Map(rows.map((row) => [row.version, row.fingerprint]));
+}
+
+/** Expiry is no state in the table: it comes by itself, and by PostgreSQL's clock, which is one for all replicas. */
+const stateNow = sql<KeyRow["state"]>`CASE WHEN api_keys.state = 'active' AND api_keys.expires_at <= now()
+  THEN 'expired' ELSE api_keys.state END`;
 
 function keyRows(db: Db) {
   return db
@@ -135,7 +183,7 @@ function keyRows(db: Db) {
       "name",
       "kind",
       "environment",
-      "state",
+      stateNow.as("state"),
       "scopes",
       "models",
       "ip_allow",

@@ -28,7 +28,8 @@ export async function revokeKey(
     const before = await findKey(tx, key);
     assert(before, "a locked row is there");
     if (before.state === "revoked") return presentKey(before);
-    await markRevoked(tx, id, new Date(deps.clock.now()));
+    const at = new Date(deps.clock.now());
+    await markRevoked(tx, id, at);
     await deps.audit.write(tx, {
       action: "key.revoked",
       outcome: "success",
@@ -38,9 +39,7 @@ export async function revokeKey(
       context,
       details: { prefix: before.display_prefix, before: { state: before.state }, after: { state: "revoked" } },
     });
-    await setRevision(tx, key);
-    const after = await findKey(tx, key);
-    assert(after, "a locked row is there");
-    return presentKey(after);
+    const rev = await setRevision(tx, key);
+    return presentKey({ ...before, state: "revoked", revoked_at: at, updated_at: at, rev });
   });
 }

@@ -1,0 +1,157 @@
+/** One listener's application: how requests come in and how answers and errors go out. Routes are added by others. */
+import { isUtf8 } from "node:buffer";
+import { createServer, type Server as HttpServer } from "node:http";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import { newId, Problem, type RequestId } from "@nexus/core";
+import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
+import type { Caller, Permission } from "./caller.ts";
+import { clientRequestIdOf, type Exchanges, exchangeOf, findExchange } from "./exchange.ts";
+import { guardFor } from "./guard.ts";
+import { prepareRoute } from "./prepare-route.ts";
+import { answerRaw, type ErrorDialect, noteProblem, renderProblem, toProblem } from "./problem-answer.ts";
+import { refuseNul } from "./refuse-nul.ts";
+import { callerOf } from "./request-context.ts";
+import { compileAnswerSchema, compileRequestSchema } from "./request-schema.ts";
+import type { App, ServerOptions, Timeouts } from "./server-options.ts";
+import { answerUnreadable } from "./unreadable-request.ts";
+
+interface AppOptions {
+  listener: "published" | "internal";
+  server: ServerOptions;
+  exchanges: Exchanges;
+  timeouts: Timeouts;
+  /** The permission of routes that plugins bring, while they are registered. */
+  unnamed(): Permission | undefined;
+}
+
+const pathOf = (url: string): string => {
+  const end = url.search(/[?#]/);
+  return end === -1 ? url : url.slice(0, end);
+};
+
+export function buildApp(options: AppOptions): App {
+  const { server, exchanges } = options;
+  const dialectOf = (url: string): ErrorDialect | undefined => {
+    const path = pathOf(url);
+    return server.dialects?.find((dialect) => dialect.matches(path));
+  };
+  const translate = server.translate?.bind(server);
+  const fail = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const exchange = findExchange(request.raw) ?? exchanges.begin(request.raw, reply.raw);
+    const problem = toProblem(error, translate);
+    noteProblem(exchange, problem);
+    const { status, headers, body } = renderProblem(problem, exchange.id, dialectOf(request.raw.url ?? ""));
+    // Bytes, as Fastify would add a charset that these media types do not have.
+    return reply.code(status).headers(headers).send(Buffer.from(body));
+  };
+  const app = fastify({
+    logger: false,
+    bodyLimit: server.bodyLimitBytes ?? 1_048_576,
+    trustProxy: server.trustedProxies && server.trustedProxies.length > 0 ? [...server.trustedProxies] : false,
+    genReqId: (request) => findExchange(request)?.id ?? newId("request"),
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 512 },
+    frameworkErrors: (error, request, reply) => void fail(error, request, reply),
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, { ...server, listener: options.listener, exchanges }),
+    serverFactory: (handler) => listener(handler, options, dialectOf),
+  }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App;
+  app.setValidatorCompiler(compileRequestSchema as Parameters<App["setValidatorCompiler"]>[0]);
+  app.setSerializerCompiler(compileAnswerSchema as Parameters<App["setSerializerCompiler"]>[0]);
+  app.setErrorHandler(fail);
+  app.setNotFoundHandler((request, reply) => answerUnmatched(app, request, reply, fail));
+  decorate(app, exchanges);
+  readBodies(app);
+  const rules = { ...options, guardFor: (permission: Permission) => guardFor(permission, server), dialectOf };
+  app.addHook("onRoute", (route) => prepareRoute(route, rules));
+  return app;
+}
+
+type RawHandler = Parameters<typeof createServer>[1] & ((...parts: Parameters<Exchanges["begin"]>) => void);
+
+function listener(
+  handler: (...parts: never[]) => void,
+  options: AppOptions,
+  dialectOf: (url: string) => ErrorDialect | undefined,
+): HttpServer {
+  const { exchanges, timeouts } = options;
+  const settings = {
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    connectionsCheckingInterval: timeouts.checkMs,
+    maxHeaderSize: 16_384,
+    // Asked for below, where the refusal can be written as a problem.
+    requireHostHeader: false,
+  };
+  return createServer(settings, (request, response) => {
+    const exchange = exchanges.begin(request, response);
+    if (request.httpVersion === "1.1" && request.headers.host === undefined) {
+      answerRaw(exchange, new Problem("malformed_request", "the Host header is missing"), dialectOf(request.url ?? ""));
+      return;
+    }
+    (handler as RawHandler)(request, response);
+  });
+}
+
+function decorate(app: App, exchanges: Exchanges): void {
+  app.decorateRequest("requestId", {
+    getter(this: FastifyRequest) {
+      return this.id as RequestId;
+    },
+  });
+  app.decorateRequest("clientRequestId", {
+    getter(this: FastifyRequest) {
+      return clientRequestIdOf(this.raw);
+    },
+  });
+  app.decorateRequest("authenticatedCaller", {
+    getter(this: FastifyRequest): Caller | undefined {
+      return findExchange(this.raw)?.caller;
+    },
+  });
+  app.decorateRequest("caller", {
+    getter(this: FastifyRequest): Caller {
+      return callerOf(this);
+    },
+  });
+  // Requests injected by tests do not pass the listener.
+  app.addHook("onRequest", (request, reply, done) => {
+    if (!findExchange(request.raw)) exchanges.begin(request.raw, reply.raw, request.id as RequestId);
+    done();
+  });
+}
+
+function readBodies(app: App): void {
+  app.removeAllContentTypeParsers();
+  const parser = app.getDefaultJsonParser("error", "error");
+  const parseJson = (request: FastifyRequest, text: string, done: (error: Error | null, body?: unknown) => void): void => {
+    void parser(request, text, (error, body: unknown) => done(error ?? refuseNul(text, body), body));
+  };
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    const encoding = request.headers["content-encoding"];
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+      done(new Problem("unsupported_media_type", "compressed bodies are not accepted"));
+      return;
+    }
+    const bytes = body as Buffer;
+    if (exchangeOf(request.raw).rawBody) done(null, bytes);
+    else if (bytes.length === 0) done(null, undefined);
+    else if (!isUtf8(bytes)) done(new Problem("malformed_json", "the body is not UTF-8"));
+    else parseJson(request, bytes.toString(), done);
+  });
+}
+
+/** 405 with `Allow` where the path exists for other methods (RFC 9110 §15.5.6), the methods themselves for OPTIONS, else 404. */
+function answerUnmatched(
+  app: App,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  fail: (error: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply,
+): FastifyReply {
+  const url = pathOf(request.raw.url ?? "/");
+  const methods = app.supportedMethods.filter((method) => app.findRoute({ method: method, url }) !== null);
+  if (methods.length === 0) return fail(new Problem("not_found"), request, reply);
+  const allow = [...methods, "OPTIONS"].toSorted().join(", ");
+  if (request.method === "OPTIONS") return reply.code(204).header("allow", allow).send();
+  return fail(new Problem("method_not_allowed", undefined, { headers: { allow } }), request, reply);
+}

@@ -1,0 +1,116 @@
+/**
+ * How requests are checked. Bodies are taken as they are: "5" is no number, and an unknown field is refused by name.
+ * Queries and parameters are text by nature, so their plain scalars are converted first.
+ */
+import { type FieldError, Problem } from "@nexus/core";
+import type { FastifySchemaCompiler } from "fastify";
+import type { TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import { Value } from "typebox/value";
+
+interface SchemaFault {
+  keyword: string;
+  schemaPath: string;
+  instancePath: string;
+  params: object;
+  message: string;
+}
+
+interface Properties {
+  properties?: Record<string, ScalarSchema>;
+}
+interface ScalarSchema {
+  type?: string;
+  items?: ScalarSchema;
+}
+
+/** Fastify's door for a validator: one for each route and part of the request. */
+export const compileRequestSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const validator = Compile(schema);
+  const prepare =
+    httpPart === "querystring" || httpPart === "params" ? (value: unknown) => fromText(schema, value) : (value: unknown) => value;
+  return (given: unknown) => {
+    const value = prepare(given);
+    if (validator.Check(value)) return { value };
+    // A path that does not fit its pattern names nothing.
+    if (httpPart === "params") return { error: new Problem("not_found") };
+    const missing = httpPart === "body" && (given === undefined || given === null);
+    const errors = missing ? [{ pointer: "", detail: "is required" }] : describeFaults(validator.Errors(value), httpPart);
+    return { error: invalidRequest(errors) };
+  };
+};
+
+/** Checks an answer against its schema before it leaves: a column too many in a row must not become a leak. */
+export const compileAnswerSchema = ({ schema, method, url }: { schema: unknown; method: string; url: string }) => {
+  const validator = Compile(schema as TSchema);
+  return (answer: unknown): string => {
+    if (!validator.Check(answer)) {
+      const faults = validator.Errors(answer).map((fault) => `${fault.instancePath || "/"} ${fault.message}`);
+      throw new Error(`the answer of ${method} ${url} does not fit its schema: ${faults.join("; ")}`);
+    }
+    return JSON.stringify(answer);
+  };
+};
+
+function describeFaults(faults: readonly SchemaFault[], httpPart: string | undefined): FieldError[] {
+  const found = new Map<string, string>();
+  for (const fault of faults) {
+    for (const { pointer, detail } of describeFault(fault)) {
+      const shown = httpPart === "body" ? pointer : `?${unescapePointer(pointer.slice(1))}`;
+      if (!found.has(shown)) found.set(shown, detail);
+    }
+  }
+  return Array.from(found, ([pointer, detail]) => ({ pointer, detail }));
+}
+
+function describeFault(fault: SchemaFault): FieldError[] {
+  const params = fault.params as { requiredProperties?: string[]; additionalProperties?: string[]; allowedValues?: unknown[] };
+  const below = (names: readonly string[], detail: string): FieldError[] =>
+    names.map((name) => ({ pointer: `${fault.instancePath}/${escapePointer(name)}`, detail }));
+  if (fault.keyword === "required") return below(params.requiredProperties ?? [], "is required");
+  if (fault.keyword === "additionalProperties") return below(params.additionalProperties ?? [], "is not a known field");
+  if (fault.keyword === "boolean") return [{ pointer: fault.instancePath, detail: "is not a known field" }];
+  return [{ pointer: fault.instancePath, detail: fault.message }];
+}
+
+/** Says the first fault in the problem's own sentence, and all of them by their place. */
+export function invalidRequest(errors: readonly FieldError[]): Problem {
+  // Names come from the caller: bounded, so that an answer cannot be made larger than its request.
+  const shown = errors.slice(0, 20).map(({ pointer, detail }) => ({ pointer: pointer.slice(0, 200), detail }));
+  const [first] = shown;
+  return new Problem("invalid_request", first && `${first.pointer || "The body"} ${first.detail}.`, { errors: shown });
+}
+
+/** RFC 6901 §3. */
+export function escapePointer(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+function unescapePointer(pointer: string): string {
+  return pointer.replaceAll("~1", "/").replaceAll("~0", "~");
+}
+
+/** Text → what the schema asks for, where the text says it exactly; anything else stays text and fails its check. */
+function fromText(schema: TSchema, value: unknown): unknown {
+  const properties = (schema as Properties).properties;
+  if (!properties || typeof value !== "object" || value === null) return value;
+  const out: Record<string, unknown> = {};
+  for (const [name, text] of Object.entries(value)) {
+    const wanted = Object.hasOwn(properties, name) ? properties[name] : undefined;
+    out[name] = wanted ? scalarFromText(wanted, text) : text;
+  }
+  return Value.Default(schema, out);
+}
+
+function scalarFromText(wanted: ScalarSchema, text: unknown): unknown {
+  if (wanted.type === "array") {
+    const { items } = wanted;
+    const list: unknown[] = Array.isArray(text) ? text : [text];
+    return items ? list.map((item) => scalarFromText(items, item)) : list;
+  }
+  if (typeof text !== "string") return text;
+  if (wanted.type === "integer" && /^-?\d{1,15}$/.test(text)) return Number(text);
+  if (wanted.type === "number" && /^-?\d{1,15}(?:\.\d{1,15})?$/.test(text)) return Number(text);
+  if (wanted.type === "boolean" && (text === "true" || text === "false")) return text === "true";
+  return text;
+}

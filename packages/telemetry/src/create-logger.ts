@@ -1,0 +1,43 @@
+import pino, { type Logger as PinoLogger } from "pino";
+import { censorFields, censorText, describeError } from "./censor.ts";
+
+export type Logger = PinoLogger;
+
+/** In the order of their weight; `silent` writes nothing. */
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+interface LoggerOptions {
+  service: string;
+  level: string;
+  /** Where the lines go; standard output unless told. */
+  destination?: NodeJS.WritableStream;
+}
+
+/**
+ * A logger that writes one JSON object a line: `level`, `time` (RFC 3339, UTC), `service`, fields.
+ * Secrets are replaced whatever depth they stand at; bodies, class instances and queries of addresses are left out.
+ */
+export function createLogger(options: LoggerOptions): Logger {
+  return pino(
+    {
+      level: options.level,
+      base: { service: options.service },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }), log: censorFields },
+      serializers: { err: (error: unknown) => (error instanceof Error ? describeError(error) : error) },
+      hooks: { streamWrite: censorText },
+    },
+    // Not synchronous: a slow reader of the log must not hold up requests. What is not written yet is bounded,
+    // and flushed when the process ends.
+    options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: 16_777_216 }),
+  );
+}
+
+/** Resolves when what was logged so far has been handed to the operating system, or after `deadlineMs`. */
+export async function flushLogger(logger: Logger, deadlineMs = 1000): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, deadlineMs);
+  logger.flush(() => resolve());
+  await promise;
+  clearTimeout(timer);
+}
