@@ -122,8 +122,13 @@ function relativeFaults({ file, workspace }: FileContext, specifier: string): st
   const target = normalize(join(dirname(file), specifier));
   if (!target.startsWith(`${workspace.folder}/`))
     return [`${specifier} leaves ${workspace.folder}; import the package by its name`];
-  const feature = (path: string): string => dirname(path).slice(workspace.folder.length + 1);
-  if (!specifier.endsWith(".store.ts") || isTest(file) || feature(file).startsWith(feature(target))) return [];
+  // `src/` itself is where a service is put together, and belongs to no feature.
+  const feature = (path: string): string | undefined =>
+    dirname(path)
+      .slice(workspace.folder.length + 1)
+      .split("/")[1];
+  const from = feature(file);
+  if (!specifier.endsWith(".store.ts") || isTest(file) || from === undefined || from === feature(target)) return [];
   return [`${specifier} is the store of another feature; reach it through that feature's use cases`];
 }
 

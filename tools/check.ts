@@ -25,8 +25,8 @@ const checks: readonly Check[] = [
   { name: "types", command: [bin("tsc"), "-b"] },
   { name: "lint", command: [bin("oxlint"), "--type-aware"], seen: /on (\d+) files/ },
   { name: "format", command: [bin("oxfmt"), "--check"], seen: /on (\d+) files/ },
-  { name: "dead-code", command: [bin("knip"), "--strict"] },
-  { name: "dead-test-code", command: [bin("knip")] },
+  { name: "dead-code", command: [bin("knip"), "--strict", "--no-config-hints"] },
+  { name: "dead-test-code", command: [bin("knip"), "--no-config-hints"] },
   { name: "boundaries", command: ["node", "tools/check-boundaries.ts"], seen: /^(\d+) files/m },
   { name: "shell", command: ["node", "tools/check-shell.ts"], seen: /^(\d+) files/m },
   ...generated
