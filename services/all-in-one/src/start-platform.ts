@@ -82,7 +82,12 @@ async function startServices(environments: ServiceEnvironments, loggerFor: Start
     started(
       keys.startService(loadConfig(keys.configSchema, environments.keys, keys.configRules), { logger: loggerFor("pv-keys") }),
     ),
-    started(ai.startService(loadConfig(ai.configSchema, environments.ai, ai.configRules), { logger: loggerFor("puaboai-sdk") })),
+    started(
+      ai.startService(loadConfig(ai.configSchema, environments.ai, ai.configRules), {
+        logger: loggerFor("puaboai-sdk"),
+        environment: environments.ai,
+      }),
+    ),
   ] as const;
   // When one fails, the others are waited for first: what still opened must be in the list to be closed.
   await Promise.allSettled(starting);
