@@ -44,9 +44,7 @@ export async function openDeps(config: ServiceConfig, tools: { logger: Logger; c
   });
   const target = redisTargetFrom(config);
   assert(target, "configRules asks for a Redis");
-  const cache = openRedis(target, {
-    onStateChange: (state, reason) => logger.warn({ state, reason }, "Redis changed its state"),
-  });
+  const cache = openRedis(target, { logger });
   return {
     clock,
     logger,

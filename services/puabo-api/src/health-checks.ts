@@ -6,6 +6,6 @@ import type { Cache } from "@nexus/redis";
 export function healthChecks(deps: { database: Database; cache: Cache }): HealthCheck[] {
   return [
     { name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) },
-    { name: "redis:connection", critical: false, probe: () => deps.cache.ping() },
+    { name: "redis:connection", critical: false, probe: (signal) => deps.cache.ping(signal) },
   ];
 }

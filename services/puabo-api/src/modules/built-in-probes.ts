@@ -28,7 +28,7 @@ export function builtInProbes(needs: Needs): Readonly<Record<string, Probe>> {
       const migrations = { name: "migrations", status: pending.length === 0 ? ("pass" as const) : ("warn" as const) };
       return { ...ping, outcome: pending.length === 0 ? "operational" : "degraded", checks: [...ping.checks, migrations] };
     },
-    cache: async () => await timed("connection", () => needs.cache.ping()),
+    cache: async (signal) => await timed("connection", () => needs.cache.ping(signal)),
     audit: async () => {
       const state = await readAuditState(needs.database.db);
       if (!state.writable || !state.this_month) throw new Error("the audit log cannot be written");

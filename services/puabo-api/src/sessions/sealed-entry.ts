@@ -5,22 +5,28 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Session } from "./session.ts";
 
-export function sealEntry(key: Buffer, tokenHash: Buffer, session: Session): string {
-  const text = JSON.stringify(session).replaceAll(
+export interface CacheEntry {
+  /** Wall time at which the row may have been read at the earliest, milliseconds: an entry does not trust Redis with its age. */
+  readAt: number;
+  session: Session;
+}
+
+export function sealEntry(key: Buffer, tokenHash: Buffer, entry: CacheEntry): string {
+  const text = JSON.stringify(entry).replaceAll(
     /[\u007f-\uffff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   return `${macOf(key, tokenHash, text).toString("base64url")}.${text}`;
 }
 
-/** The session, or `undefined` for anything that `sealEntry` did not make for this token. */
-export function openEntry(key: Buffer, tokenHash: Buffer, sealed: string): Session | undefined {
+/** The entry, or `undefined` for anything that `sealEntry` did not make for this token. */
+export function openEntry(key: Buffer, tokenHash: Buffer, sealed: string): CacheEntry | undefined {
   const dot = sealed.indexOf(".");
   const mac = Buffer.from(sealed.slice(0, dot), "base64url");
   const text = sealed.slice(dot + 1);
   const expected = macOf(key, tokenHash, text);
   if (mac.length !== expected.length || !timingSafeEqual(mac, expected)) return undefined;
-  return JSON.parse(text) as Session;
+  return JSON.parse(text) as CacheEntry;
 }
 
 function macOf(key: Buffer, tokenHash: Buffer, text: string): Buffer {

@@ -6,6 +6,7 @@ import type { Session } from "./session.ts";
 /** Leave to fill, given before the row is read: it is worth nothing once a session of this person has ended. */
 export interface FillTicket {
   epoch: string;
+  /** Wall time in ms. */
   givenAt: number;
 }
 
@@ -49,24 +50,36 @@ export function openSessionCache({ cache, clock, key }: Options): SessionCache {
       const entry = await readSession(cache, tokenHash.toString("hex")).catch(() => undefined);
       // Asked again: a session may have ended while Redis was answering.
       if (entry === undefined || !isBelievable()) return undefined;
-      return openEntry(key, tokenHash, entry);
+      const opened = openEntry(key, tokenHash, entry);
+      return opened && isFresh(opened.readAt, clock.now()) ? opened.session : undefined;
     },
     ticketFor: async (userId) => {
       if (!isBelievable()) return undefined;
-      const givenAt = clock.monotonic();
+      const givenAt = clock.now();
       const epoch = await sessionEpochOf(cache, userId).catch(() => undefined);
       return epoch === undefined ? undefined : { epoch, givenAt };
     },
     fill: async (tokenHash, { epoch, givenAt }, session) => {
       if (!isBelievable()) return;
-      const ttlSeconds = (oldestEntryMs - (clock.monotonic() - givenAt)) / 1000;
-      const value = sealEntry(key, tokenHash, session);
-      const fill = { tokenHash: tokenHash.toString("hex"), userId: session.user.id, epoch, value, ttlSeconds };
+      if (!isFresh(givenAt, clock.now())) return;
+      const value = sealEntry(key, tokenHash, { readAt: givenAt, session });
+      const fill = {
+        tokenHash: tokenHash.toString("hex"),
+        userId: session.user.id,
+        epoch,
+        value,
+        ttlSeconds: oldestEntryMs / 1000,
+      };
       await fillSession(cache, fill).catch(() => undefined);
     },
     forget: (userId, tokenHash) => unforgotten.add(userId, tokenHash.toString("hex")),
     close: () => unforgotten.close(),
   };
+}
+
+/** Also false for an entry from the future, beyond what the clocks of two replicas may differ. */
+function isFresh(readAt: number, now: number): boolean {
+  return now - readAt < oldestEntryMs && readAt - now < 5000;
 }
 
 /** Sessions that Redis has yet to forget; each until no entry of it can be left. */

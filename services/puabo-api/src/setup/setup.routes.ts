@@ -10,8 +10,10 @@ const formType = "application/x-www-form-urlencoded";
 
 /** The door of the first run. Without a code that opens it there is nothing here: 404. */
 export function setupRoutes(app: App, deps: Deps): void {
-  app.addContentTypeParser(formType, { parseAs: "string", bodyLimit: 8192 }, (_request, body, done) => {
-    done(null, Object.fromEntries(new URLSearchParams(String(body))));
+  app.addContentTypeParser(formType, { parseAs: "string", bodyLimit: 8192 }, (request, body, done) => {
+    // Only here: elsewhere a form of another site would be a request without a preflight.
+    if (request.routeOptions.url === "/setup") done(null, Object.fromEntries(new URLSearchParams(String(body))));
+    else done(new Problem("unsupported_media_type", "Send the body as application/json."));
   });
 
   app.route({
