@@ -35,11 +35,12 @@ const byStatus: Readonly<Record<number, ProblemCode>> = {
 /** Every error becomes one entry of the catalogue; what is not understood is our fault and says nothing. */
 export function toProblem(error: unknown, translate?: (error: unknown) => Problem | undefined): Problem {
   if (error instanceof Problem) return error;
+  // First: a database whose connection was reset has the same code as a caller who went away in the middle of a body.
+  const translated = translate?.(error);
+  if (translated) return translated;
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const known = typeof code === "string" ? byFastifyCode[code] : undefined;
   if (known) return new Problem(known);
-  const translated = translate?.(error);
-  if (translated) return translated;
   if (error instanceof SyntaxError && statusCode === 400) return new Problem("malformed_json");
   const mapped = typeof statusCode === "number" ? byStatus[statusCode] : undefined;
   return mapped ? new Problem(mapped) : new Problem("internal", undefined, { cause: error });

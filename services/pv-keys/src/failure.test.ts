@@ -68,6 +68,6 @@ it("refuses to make a key that it cannot keep, and logs no password", async () =
     body: JSON.stringify({ name: "x" }),
   });
   expect(answer.status).toBe(503);
-  expect(logs.text()).toContain("request failed");
+  expect(logs.text()).toContain('"problem":"unavailable"');
   expect(logs.text()).not.toContain(databasePassword);
 });
