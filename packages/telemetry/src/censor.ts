@@ -41,14 +41,35 @@ function censorObject(value: object, depth: number): Record<string, unknown> {
 
 function censorMember(name: string, value: unknown, depth: number): unknown {
   if (value === undefined || value === null || typeof value === "boolean") return value;
-  const plain = name.toLowerCase().replaceAll(/[-_]/g, "");
-  if (secretNames.has(plain)) return hidden;
-  if (bodyNames.has(plain)) return "[omitted]";
+  const kind = kindOf(name);
+  if (kind === "secret") return hidden;
+  if (kind === "body") return "[omitted]";
   if (typeof value === "string") {
-    if (secretEndings.some((ending) => plain.endsWith(ending))) return hidden;
-    return plain.endsWith("url") || plain === "href" ? withoutQuery(value) : value;
+    if (kind === "perhaps secret") return hidden;
+    return kind === "address" ? withoutQuery(value) : value;
   }
   return censorValue(value, depth);
+}
+
+type NameKind = "secret" | "perhaps secret" | "body" | "address" | "plain";
+
+// Log lines use the same few names again and again; bounded, as a caller may have chosen some of them.
+const kinds = new Map<string, NameKind>();
+
+function kindOf(name: string): NameKind {
+  const known = kinds.get(name);
+  if (known) return known;
+  const kind = readKind(name.toLowerCase().replaceAll(/[-_]/g, ""));
+  if (kinds.size < 1000) kinds.set(name, kind);
+  return kind;
+}
+
+function readKind(plain: string): NameKind {
+  if (secretNames.has(plain)) return "secret";
+  if (bodyNames.has(plain)) return "body";
+  // A count of tokens is a number; a token is text.
+  if (secretEndings.some((ending) => plain.endsWith(ending))) return "perhaps secret";
+  return plain.endsWith("url") || plain === "href" ? "address" : "plain";
 }
 
 function censorValue(value: unknown, depth: number): unknown {

@@ -18,7 +18,7 @@ interface LoggerOptions {
  * Secrets are replaced whatever depth they stand at; bodies, class instances and queries of addresses are left out.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level: options.level,
       base: { service: options.service },
@@ -31,6 +31,12 @@ export function createLogger(options: LoggerOptions): Logger {
     // and flushed when the process ends.
     options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: 16_777_216 }),
   );
+  // Pino asks no formatter about a child's fields; its children inherit this method.
+  const child = Reflect.get(logger, "child") as (this: unknown, fields: object, settings: unknown) => unknown;
+  Reflect.set(logger, "child", function censoredChild(this: unknown, fields: Record<string, unknown>, settings: unknown) {
+    return child.call(this, censorFields(fields), settings);
+  });
+  return logger;
 }
 
 /** Resolves when what was logged so far has been handed to the operating system, or after `deadlineMs`. */
