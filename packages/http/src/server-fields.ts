@@ -4,7 +4,8 @@ import { type Field, integer, oneOf, optional, text } from "@nexus/config";
 import { logLevels } from "@nexus/telemetry";
 import type { ListenAddress } from "./server-options.ts";
 
-interface CommonFields {
+// A type, not an interface: a schema is a record, and interfaces are open.
+type CommonFields = {
   PORT: Field<number>;
   NEXUS_BIND_HOST: Field<string>;
   NEXUS_INTERNAL_BIND_HOST: Field<string>;
@@ -12,7 +13,7 @@ interface CommonFields {
   NEXUS_TRUSTED_PROXIES: Field<readonly string[]>;
   NEXUS_COMMIT: Field<string>;
   NEXUS_STOP_SECONDS: Field<number>;
-}
+};
 
 /** What the private port is when nothing names it: the published one + 10,000. */
 const internalOffset = 10_000;
