@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { findCommand } from "./command-table.ts";
-import type { ScriptEngine, ServerState } from "./command.ts";
+import type { Command, ScriptEngine, ServerState } from "./command.ts";
 import { LuaMemory } from "./lua/lua-memory.ts";
 import { type LuaLimits, type LuaOutcome, LuaState } from "./lua/lua-state.ts";
 import { CommandError, type Reply } from "./reply.ts";
@@ -68,12 +68,16 @@ function asReply(outcome: LuaOutcome, sha1: string): Reply {
 }
 
 function callFromScript(state: ServerState, [name = "", ...args]: readonly string[]): Reply {
+  let command: Command;
   try {
-    const command = findCommand(name, args);
-    if (command.topLevel) return { err: "ERR This Redis command is not allowed from script" };
-    return runCommand(state, command, args);
+    command = findCommand(name, args);
   } catch (error) {
-    if (error instanceof CommandError) return { err: error.message };
-    throw error;
+    if (!(error instanceof CommandError)) throw error;
+    const isUnknown = error.message.startsWith("ERR unknown");
+    return {
+      err: `ERR ${isUnknown ? "Unknown Redis command called" : "Wrong number of args calling Redis command"} from script`,
+    };
   }
+  if (command.topLevel) return { err: "ERR This Redis command is not allowed from script" };
+  return runCommand(state, command, args);
 }

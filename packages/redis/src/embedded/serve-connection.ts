@@ -59,7 +59,10 @@ export function serveConnection(socket: Socket, id: number, state: ServerState, 
     isHandling = true;
     try {
       parser.push(chunk, (command) => {
-        if (!isEnding) unsent += encodeReply(handle(state, client, command));
+        if (isEnding) return;
+        // First the command, which may push replies of its own.
+        const reply = encodeReply(handle(state, client, command));
+        unsent += reply;
       });
     } catch (error) {
       unsent += encodeReply({ err: error instanceof ProtocolError ? error.message : "ERR internal error" });

@@ -1,5 +1,6 @@
 import { assert } from "@nexus/core";
 import { any, type Client, type Command, type ServerState } from "../command.ts";
+import { parseInteger } from "../numbers.ts";
 import { CommandError, ok, type Reply, syntaxError } from "../reply.ts";
 
 export const connectionCommands: readonly Command[] = [
@@ -72,8 +73,7 @@ const helloWithoutPassword =
   "can be used to authenticate the client and select the RESP protocol version at the same time";
 
 function select(_state: ServerState, [index = ""]: readonly string[]): Reply {
-  if (!/^\d{1,9}$/.test(index)) throw new CommandError("ERR invalid DB index");
-  if (Number(index) !== 0) throw new CommandError("ERR DB index is out of range");
+  if (parseInteger(index) !== 0n) throw new CommandError("ERR DB index is out of range");
   return ok;
 }
 

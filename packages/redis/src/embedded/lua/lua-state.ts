@@ -181,6 +181,6 @@ export class LuaState {
 
 function answer(host: LuaHost, args: readonly string[] | undefined): Reply {
   if (args === undefined) return { err: "ERR Lua redis lib command arguments must be strings or integers" };
-  if (args.length === 0) return { err: "ERR Please specify at least one argument for this redis.call() call" };
+  if (args.length === 0) return { err: "ERR Please specify at least one argument for this redis lib call" };
   return host.call(args);
 }

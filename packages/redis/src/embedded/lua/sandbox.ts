@@ -33,6 +33,13 @@ globals.rawset = function(target, key, value)
   if locked[target] then refuse() end
   return rawset(target, key, value)
 end
+-- As Redis does: an error reply that pcall catches is its text.
+local function caught(fine, raised, ...)
+  if not fine and type(raised) == 'table' and type(raised.err) == 'string' then return false, raised.err end
+  return fine, raised, ...
+end
+local pcall = pcall
+globals.pcall = function(...) return caught(pcall(...)) end
 getmetatable('').__index = pick(string, shared.string)
 getmetatable('').__metatable = false
 
