@@ -1,4 +1,4 @@
-import { type Finding } from "./guide-index.ts";
+import type { Finding } from "./guide-index.ts";
 import { plainText } from "./split-page.ts";
 import { wordsOf } from "./words-of.ts";
 

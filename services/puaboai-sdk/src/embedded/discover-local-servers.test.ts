@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from "node:http";
-import { type AddressInfo } from "node:net";
+import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { discoverLocalServers } from "./discover-local-servers.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type LocalChatPart, type LocalMessage } from "../local-model.ts";
+import type { LocalChatPart, LocalMessage } from "../local-model.ts";
 import { countTokens } from "./count-tokens.ts";
 import { echoModel } from "./echo-model.ts";
 

@@ -1,4 +1,4 @@
-import { type LocalChatModel } from "../local-model.ts";
+import type { LocalChatModel } from "../local-model.ts";
 import { countTokens } from "./count-tokens.ts";
 import { lastUserText } from "./last-user-text.ts";
 import { streamWords } from "./stream-words.ts";

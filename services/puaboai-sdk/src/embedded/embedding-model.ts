@@ -1,7 +1,7 @@
 import { Problem } from "@nexus/core";
-import { type LocalEmbeddingModel } from "../local-model.ts";
+import type { LocalEmbeddingModel } from "../local-model.ts";
 import { dimensions } from "./dimensions.ts";
-import { type ModelThread } from "./model-thread.ts";
+import type { ModelThread } from "./model-thread.ts";
 
 /** As many inputs as OpenAI takes in one call. */
 const mostInputs = 2_048;

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { dimensions } from "./dimensions.ts";
 import { buildKeywordIndex, type KeywordIndex, type Term } from "./keyword-index.ts";
-import { type Embedder } from "./load-embedder.ts";
+import type { Embedder } from "./load-embedder.ts";
 import { addressOf, type Passage } from "./passage.ts";
 import { plainText } from "./split-page.ts";
 import { synonymsOf } from "./synonyms.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type LocalChatModel, type LocalChatPart, type LocalMessage, type LocalModels } from "../local-model.ts";
+import type { LocalChatModel, LocalChatPart, LocalMessage, LocalModels } from "../local-model.ts";
 import { countTokens } from "./count-tokens.ts";
 import { guideModel } from "./guide-model.ts";
 import { ModelThread } from "./model-thread.ts";
@@ -23,7 +23,7 @@ const questions: readonly Question[] = [
   ["I forgot to copy my key, can I see it again?", "docs/api-keys.md#i-lost-a-key"],
   ["How do I sign in with curl?", "docs/accounts.md#sign-in-and-sign-out", "docs/getting-started.md#sign-in"],
   ["How long does a session last?", "docs/accounts.md#how-long-a-session-lasts"],
-  ["how do I let other people register?", "docs/accounts.md#sign-up"],
+  ["how do I let other people register?", "docs/accounts.md#sign-up-let-other-people-register"],
   ["what are the password rules", "docs/accounts.md#passwords"],
   [
     "Where is the default admin account?",
@@ -44,7 +44,13 @@ const questions: readonly Question[] = [
   ["what happens if redis dies", "docs/failure-modes.md#redis-is-away-or-hangs"],
   ["Who can change the audit log?", "docs/audit.md#why-an-entry-cannot-be-changed"],
   ["How do I read the audit log?", "docs/audit.md#read-the-audit-log"],
-  ["how do I deploy with docker", "docs/deployment.md#deploy"],
+  [
+    "how do I deploy with docker",
+    "docs/deployment.md#deploy",
+    "docs/deployment.md",
+    "README.md#deployment",
+    "docs/deployment.md#what-deploy-pfsh-does",
+  ],
   [
     "How do I change the port?",
     "docs/getting-started.md#run-two-copies-side-by-side",
@@ -53,7 +59,7 @@ const questions: readonly Question[] = [
   ],
   ["is there a health check endpoint", "docs/modules-and-status.md#is-a-service-healthy"],
   ["where are prometheus metrics", "docs/modules-and-status.md#metrics"],
-  ["How big may a request be?", "docs/limits-and-sizes.md"],
+  ["How big may a request be?", "docs/limits-and-sizes.md", "docs/problems/body_too_large.md"],
   ["Are prompts stored?", "docs/security.md#prompts-and-answers"],
   ["can you tell me how to get rid of a key that leaked", "docs/api-keys.md#revoke-a-key", "docs/api-keys.md#find-leaked-keys"],
   ["what's the difference between sk and svc keys", "docs/api-keys.md#kinds-of-keys"],
@@ -62,7 +68,7 @@ const questions: readonly Question[] = [
     "docs/gateway.md#models-that-need-no-account",
     "docs/getting-started.md#get-embeddings",
   ],
-  ["why do I get 402", "docs/gateway.md#errors", "docs/gateway.md#budgets"],
+  ["why do I get 402", "docs/gateway.md#errors", "docs/gateway.md#budgets", "docs/problems/budget_exceeded.md"],
   ["which containers are started", "docs/deployment.md#what-runs"],
   ["how do I verify somebody's key from my backend", "docs/api-keys.md#verify-a-key-in-your-own-service"],
   [
@@ -107,12 +113,12 @@ const heldBackQuestions: readonly Question[] = [
     "docs/audit.md#what-an-entry-holds",
   ],
   ["what permissions does an administrator have", "docs/accounts.md#roles"],
-  ["which error do I get for an unknown model", "docs/gateway.md#errors"],
+  ["which error do I get for an unknown model", "docs/gateway.md#errors", "docs/problems/model_not_found.md"],
   ["how are costs represented", "docs/gateway.md#usage-and-cost"],
   ["which database roles are there", "docs/security.md#who-may-write-which-table"],
   ["can a leaked key be found by a scanner", "docs/api-keys.md#find-leaked-keys"],
   ["what happens if the configuration has a mistake", "docs/failure-modes.md#the-configuration-is-wrong"],
-  ["how do I follow the logs of the containers", "docs/deployment.md#watch-it"],
+  ["how do I follow the logs of the containers", "docs/deployment.md#watch-the-deployment"],
   [
     "what is pv_sk_live",
     "docs/api-keys.md#what-a-key-looks-like",
@@ -304,7 +310,10 @@ describe("over other folders", () => {
 
   test("a first question need not wait for the vectors: its words find the page", async () => {
     const model = await guideOver(
-      { "docs/deep/whales.md": "# Whales\n\n## Feed a whale\n\nA whale eats krill.", "docs/x.md": "# Ships\n\nA ship floats." },
+      {
+        "docs/deep/whales.md": `# Whales\n\n## Feed a whale\n\nA whale eats krill.\n\n## Other\n\n${"Text. ".repeat(200)}`,
+        "docs/x.md": "# Ships\n\nA ship floats.",
+      },
       0,
     );
     expect(await ask("what do I feed a whale", model)).toContain("docs/deep/whales.md#feed-a-whale");

@@ -1,7 +1,7 @@
-import { type LocalChatModel, type LocalChatPart, type LocalChatRequest } from "../local-model.ts";
+import type { LocalChatModel, LocalChatPart, LocalChatRequest } from "../local-model.ts";
 import { composeAnswer } from "./compose-answer.ts";
 import { countTokens } from "./count-tokens.ts";
-import { type ModelThread } from "./model-thread.ts";
+import type { ModelThread } from "./model-thread.ts";
 import { streamWords } from "./stream-words.ts";
 
 const maximumOutputTokens = 2_048;

@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { Problem } from "@nexus/core";
-import { type Finding } from "./guide-index.ts";
-import { type EmbeddedTexts } from "./load-embedder.ts";
+import type { Finding } from "./guide-index.ts";
+import type { EmbeddedTexts } from "./load-embedder.ts";
 
 export interface ThreadSettings {
   /** The folder that holds README.md and docs/. */
@@ -44,6 +44,9 @@ function startModelThread(settings: ThreadSettings): Worker {
   return new Worker(new URL("run-model-thread.ts", import.meta.url), {
     name: "embedded-models",
     workerData: settings,
+    // It needs neither the secrets of the environment nor the flags of the process.
+    env: {},
+    execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: heapLimitMb },
   });
 }

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { type LocalModels } from "../local-model.ts";
+import type { LocalModels } from "../local-model.ts";
 import { echoModel } from "./echo-model.ts";
 import { embeddingModel } from "./embedding-model.ts";
 import { guideModel } from "./guide-model.ts";

@@ -1,13 +1,14 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { type Passage } from "./passage.ts";
+import type { Passage } from "./passage.ts";
 import { splitPage } from "./split-page.ts";
 
 const mostPages = 300;
 const largestPageBytes = 256 * 1024;
 
 /**
- * The passages of `README.md` and every Markdown page under `docs`, in the order of their paths.
+ * The passages of `README.md` and every Markdown page under `docs`, in the order of their paths. `docs/decisions` is left out:
+ * it is for those who change the code, and its words are near to every question.
  * Symbolic links are not followed; a page above 256 KiB and pages past the 300th are left out.
  * A missing folder is an empty documentation, not an error: the guide then says that it knows nothing.
  */
@@ -28,7 +29,8 @@ async function markdownFiles(rootDirectory: string): Promise<string[]> {
   const docs = await readdir(path.join(rootDirectory, "docs"), { recursive: true, withFileTypes: true }).catch(() => []);
   for (const entry of docs) {
     if (!entry.isFile() || !entry.name.endsWith(".md")) continue;
-    files.push(path.relative(rootDirectory, path.join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
+    const file = path.relative(rootDirectory, path.join(entry.parentPath, entry.name)).replaceAll("\\", "/");
+    if (!file.startsWith("docs/decisions/")) files.push(file);
   }
   return files.toSorted();
 }

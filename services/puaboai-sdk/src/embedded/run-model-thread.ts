@@ -7,7 +7,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "@nexus/core";
 import { buildGuideIndex, type Finding, type GuideIndex } from "./guide-index.ts";
 import { type Embedder, loadEmbedder } from "./load-embedder.ts";
-import { type ThreadAnswer, type ThreadRequest, type ThreadSettings } from "./model-thread.ts";
+import type { ThreadAnswer, ThreadRequest, ThreadSettings } from "./model-thread.ts";
 import { readPages } from "./read-pages.ts";
 
 assert(parentPort, "this module is the body of a worker thread");

@@ -1,10 +1,19 @@
-import { type Passage } from "./passage.ts";
+import type { Passage } from "./passage.ts";
 
 /** Longer sections are split between blocks, so that an answer quotes a few sentences and not a page. */
 const longestPassage = 900;
 
-/** Cuts a Markdown page into passages by heading. A code fence, a list or a table is never cut. */
+/** Cuts a Markdown page into passages by heading. A short page is one passage; a code fence or a list is never cut. */
 export function splitPage(path: string, markdown: string): Passage[] {
+  const [first = "", ...rest] = blocksOf(markdown);
+  if (markdown.length <= longestPassage && first.startsWith("# ") && rest.length > 0) {
+    const title = plainText(first.slice(2));
+    return [{ path, title, heading: title, anchor: anchorOf(title), text: rest.join("\n\n") }];
+  }
+  return splitByHeading(path, markdown);
+}
+
+function splitByHeading(path: string, markdown: string): Passage[] {
   const passages: Passage[] = [];
   let title = path;
   let heading = "";
@@ -60,7 +69,7 @@ function blocksOf(markdown: string): string[] {
 function joinBlocks(blocks: readonly string[]): string[] {
   const texts: string[] = [];
   let text = "";
-  for (const block of blocks) {
+  for (const block of blocks.flatMap(tableParts)) {
     const introduced = /^(?:`{3}|~{3})/.test(block) || text.endsWith(":");
     if (text !== "" && !introduced && text.length + block.length > longestPassage) {
       texts.push(text);
@@ -70,6 +79,19 @@ function joinBlocks(blocks: readonly string[]): string[] {
   }
   if (text.trim() !== "") texts.push(text);
   return texts;
+}
+
+/** A long table as several short ones, each with the head: a question is about a row or two. */
+function tableParts(block: string): string[] {
+  const [head = "", rule = "", ...rows] = block.split("\n");
+  if (block.length <= longestPassage || !head.startsWith("|") || !rule.startsWith("|")) return [block];
+  const parts: string[][] = [];
+  for (const row of rows) {
+    const open = parts.at(-1);
+    if (open && open.join("\n").length + row.length <= longestPassage) open.push(row);
+    else parts.push([head, rule, row]);
+  }
+  return parts.map((lines) => lines.join("\n"));
 }
 
 /** Markdown emphasis, code marks and links taken off. */

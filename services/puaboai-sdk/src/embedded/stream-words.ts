@@ -1,4 +1,4 @@
-import { type LocalChatPart } from "../local-model.ts";
+import type { LocalChatPart } from "../local-model.ts";
 import { countTokens, endOfTokens, endOfWord } from "./count-tokens.ts";
 
 /**
