@@ -1,6 +1,6 @@
 export { CacheUnavailable } from "./cache-unavailable.ts";
-export { fillSession, readSession, revokeSessions, type SessionFill, type SessionReading } from "./functions/session-cache.ts";
-export { type Take, takeFromWindows, type Verdict, type Window } from "./functions/take-from-windows.ts";
+export { fillSession, readSession, revokeSessions, sessionEpochOf } from "./functions/session-cache.ts";
+export { type MissingWindow, takeFromWindows, type Verdict, type Window } from "./functions/take-from-windows.ts";
 export { defineLua, type LuaFunction } from "./lua-function.ts";
 export { type Cache, type CacheOptions, type CacheState, openRedis } from "./open-redis.ts";
 export { redisFields, redisRules, type RedisTarget, redisTargetFrom } from "./redis-target.ts";

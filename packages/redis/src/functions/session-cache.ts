@@ -1,112 +1,108 @@
 /**
- * The session cache. An entry is only ever a copy of a row, at most a minute old. Two nonces keep it from outliving the row:
- * the epoch of its user, which a revocation replaces, so that every entry of that user is void at once; and the epoch of all
- * revocations, which a reader that found nothing takes along to PostgreSQL and back: its fill counts only if nobody was revoked
- * meanwhile (whose session it is, it did not know before it had read the row). A flush loses both, and a lost epoch equals none.
+ * The session cache. An entry is only ever a copy of a row; what makes it safe is the epoch of its user: a random nonce that
+ * every revocation replaces. A fill carries the epoch that was seen before PostgreSQL was read and is refused when the epoch
+ * has moved, or vanished in a flush: neither can bring a revoked session back.
  */
 import { randomBytes } from "node:crypto";
 import { defineLua } from "../lua-function.ts";
 import type { Cache } from "../open-redis.ts";
 
-const longestLifeMs = 60_000;
-/** An epoch outlives every entry and every fill that depends on it. */
-const epochLifeMs = 3_600_000;
+/** Seconds that an entry may live before the row is read again. */
+const longestTtlSeconds = 60;
+/** An epoch outlives every entry and every fill that could depend on it. */
+const epochTtlSeconds = 3600;
 
-const revocationsKey = "nexus:session:revocations";
-const sessionKey = (tokenHash: string): string => `nexus:session:entry:${tokenHash}`;
-const userEpochPrefix = "nexus:session:epoch:";
-
-/** KEYS entry, revocations. ARGV prefix of the users' epochs, a new nonce, life of an epoch in ms. → {1, value} or {0, epoch} */
 const sessionRead = defineLua({
   name: "session_read",
   version: 1,
-  keyCount: 2,
+  keyCount: 1,
   script: `
-local entry = redis.call('HMGET', KEYS[1], 'user', 'epoch', 'value')
-if entry[3] then
-  if redis.call('GET', ARGV[1] .. entry[1]) == entry[2] then return {1, entry[3]} end
-  redis.call('DEL', KEYS[1])
-end
-local epoch = redis.call('GET', KEYS[2])
-if not epoch then
-  epoch = ARGV[2]
-  redis.call('SET', KEYS[2], epoch, 'PX', ARGV[3])
-end
-return {0, epoch}
-`,
+    local entry = redis.call('GET', KEYS[1])
+    if not entry then return false end
+    local separator = string.find(entry, ' ', 1, true)
+    local user = string.sub(entry, 1, separator - 1)
+    local rest = string.sub(entry, separator + 1)
+    local second = string.find(rest, ' ', 1, true)
+    local epoch = string.sub(rest, 1, second - 1)
+    if redis.call('GET', ARGV[1] .. user) ~= epoch then
+      redis.call('DEL', KEYS[1])
+      return false
+    end
+    return string.sub(rest, second + 1)
+  `,
 });
 
-/**
- * KEYS entry, revocations, the user's epoch. ARGV the epoch of revocations at the read, user, value, life of the entry in ms, a
- * new nonce, life of an epoch in ms. → 1 when it was written
- */
+const sessionEpoch = defineLua({
+  name: "session_epoch",
+  version: 1,
+  keyCount: 1,
+  script: `
+    local epoch = redis.call('GET', KEYS[1])
+    if not epoch then epoch = ARGV[1] end
+    redis.call('SET', KEYS[1], epoch, 'EX', ARGV[2])
+    return epoch
+  `,
+});
+
 const sessionFill = defineLua({
   name: "session_fill",
   version: 1,
-  keyCount: 3,
+  keyCount: 2,
   script: `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-local epoch = redis.call('GET', KEYS[3]) or ARGV[5]
-redis.call('SET', KEYS[3], epoch, 'PX', ARGV[6])
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'user', ARGV[2], 'epoch', epoch, 'value', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return 1
-`,
+    if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+    redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[1] .. ' ' .. ARGV[3], 'EX', ARGV[4])
+    return 1
+  `,
 });
 
-/** KEYS the user's epoch, revocations, then entries to delete. ARGV a new nonce, life of an epoch in ms. */
 const sessionRevoke = defineLua({
   name: "session_revoke",
   version: 1,
-  keyCount: "any",
+  keyCount: 1,
   script: `
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
-return 1
-`,
+    redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+    for i = 3, #ARGV do redis.call('DEL', ARGV[i]) end
+    return 1
+  `,
 });
 
-/** A cached session as it was filled; or what to hand to the fill after the row was read. */
-export type SessionReading = { value: string; epoch?: undefined } | { value?: undefined; epoch: string };
+const sessionKey = (tokenHash: string): string => `nexus:session:${tokenHash}`;
+const epochPrefix = "nexus:session-epoch:";
 
-/** @param tokenHash in hex @throws CacheUnavailable */
-export async function readSession(cache: Cache, tokenHash: string): Promise<SessionReading> {
-  const keys = [sessionKey(tokenHash), revocationsKey];
-  const [found, text] = (await cache.call(sessionRead, keys, [userEpochPrefix, newNonce(), epochLifeMs])) as [number, string];
-  return found === 1 ? { value: text } : { epoch: text };
+/** The cached session of a token's hash (hex), as it was filled; `undefined` when the row must be read. @throws CacheUnavailable */
+export async function readSession(cache: Cache, tokenHash: string): Promise<string | undefined> {
+  const value = await cache.call(sessionRead, [sessionKey(tokenHash)], [epochPrefix]);
+  return typeof value === "string" ? value : undefined;
 }
 
-export interface SessionFill {
+/** The user's epoch: fetch it before the row is read, hand it to the fill afterwards. @throws CacheUnavailable */
+export async function sessionEpochOf(cache: Cache, userId: string): Promise<string> {
+  return String(await cache.call(sessionEpoch, [epochPrefix + userId], [nonce(), epochTtlSeconds]));
+}
+
+interface Fill {
   tokenHash: string;
   userId: string;
-  /** From `readSession`, which was asked before the row was read. */
   epoch: string;
   /** An opaque text; comes back from `readSession` as it is. */
   value: string;
-  /** Milliseconds; cut to a minute. */
-  lifeMs?: number;
+  /** At most 60 count. */
+  ttlSeconds: number;
 }
 
-/** False when a session was revoked, or everything flushed, since the reading; then nothing was written. @throws CacheUnavailable */
-export async function fillSession(cache: Cache, fill: SessionFill): Promise<boolean> {
-  const lifeMs = Math.min(longestLifeMs, Math.floor(fill.lifeMs ?? longestLifeMs));
-  if (lifeMs < 1) return false;
-  const keys = [sessionKey(fill.tokenHash), revocationsKey, userEpochPrefix + fill.userId];
-  return (await cache.call(sessionFill, keys, [fill.epoch, fill.userId, fill.value, lifeMs, newNonce(), epochLifeMs])) === 1;
+/** False when the epoch moved since it was fetched; then nothing was written. @throws CacheUnavailable */
+export async function fillSession(cache: Cache, fill: Fill): Promise<boolean> {
+  const ttl = Math.min(longestTtlSeconds, Math.floor(fill.ttlSeconds));
+  if (ttl < 1) return false;
+  const keys = [sessionKey(fill.tokenHash), epochPrefix + fill.userId];
+  return (await cache.call(sessionFill, keys, [fill.epoch, fill.userId, fill.value, ttl])) === 1;
 }
 
-/**
- * Voids every cached session of the user, after the sessions have ended in PostgreSQL; the entries of `tokenHashes` are also
- * deleted. While this fails, entries may be served for up to a minute: the caller must not trust the cache until it succeeded.
- * @throws CacheUnavailable
- */
+/** Makes every cached session of the user unreadable, and drops the ones named. @throws CacheUnavailable */
 export async function revokeSessions(cache: Cache, userId: string, tokenHashes: readonly string[] = []): Promise<void> {
-  const keys = [userEpochPrefix + userId, revocationsKey, ...tokenHashes.map(sessionKey)];
-  await cache.call(sessionRevoke, keys, [newNonce(), epochLifeMs]);
+  await cache.call(sessionRevoke, [epochPrefix + userId], [nonce(), epochTtlSeconds, ...tokenHashes.map(sessionKey)]);
 }
 
-function newNonce(): string {
+function nonce(): string {
   return randomBytes(12).toString("base64url");
 }

@@ -13,16 +13,11 @@ export interface Window {
   periodSeconds: number;
 }
 
-export interface Take {
-  windows: readonly Window[];
-  /** 1 unless told; 0 only asks. */
-  cost?: number;
-  /**
-   * What a window without a state is: `fresh`, all calls left, unless told; `full`, none left, when the state may have been
-   * lost: then a flush gives nobody a second limit.
-   */
-  missing?: "fresh" | "full";
-}
+/**
+ * What a window without a state is: `fresh`, all calls left; `full`, none left, where the state may have been lost: then a flush
+ * gives nobody a second limit.
+ */
+export type MissingWindow = "fresh" | "full";
 
 export interface Verdict {
   allowed: boolean;
@@ -47,12 +42,15 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local cost = tonumber(ARGV[1])
 local missing_is_full = ARGV[2] == '1'
+local idle_life = missing_is_full and 86400000 or 0
 local remaining, wait, reset, never = -1, 0, 0, false
 local arrivals = {}
 
 local function keep(key, arrival)
-  local life = math.max(1, math.ceil((arrival - now) / 1000))
-  redis.call('SET', key, string.format('%.0f', arrival), 'PX', string.format('%.0f', life))
+  if arrival <= now and not missing_is_full then return redis.call('DEL', key) end
+  -- Where a missing state is a full one, an idle window must not go missing.
+  local life = math.max(1, math.ceil((arrival - now) / 1000)) + idle_life
+  return redis.call('SET', key, string.format('%.0f', arrival), 'PX', string.format('%.0f', life))
 end
 
 for i = 1, #KEYS do
@@ -70,23 +68,35 @@ for i = 1, #KEYS do
   if cost > limit then never = true end
   wait = math.max(wait, arrival + interval * cost - now - burst)
   reset = math.max(reset, arrival - now)
-  arrivals[i] = arrival + interval * cost
+  arrivals[i] = math.max(now, arrival + interval * cost)
 end
 
 if never then return {0, remaining, -1, math.ceil(reset / 1000)} end
-if wait > 0 then return {0, remaining, math.ceil(wait / 1000), math.ceil(reset / 1000)} end
-if cost > 0 then
+if wait > 0 and cost >= 0 then return {0, remaining, math.ceil(wait / 1000), math.ceil(reset / 1000)} end
+if cost ~= 0 then
+  reset, remaining = 0, -1
   for i = 1, #KEYS do
+    local interval, limit = tonumber(ARGV[i * 2 + 1]), tonumber(ARGV[i * 2 + 2])
     keep(KEYS[i], arrivals[i])
     reset = math.max(reset, arrivals[i] - now)
+    local left = math.floor((now + interval * limit - arrivals[i]) / interval)
+    if remaining < 0 or left < remaining then remaining = left end
   end
 end
-return {1, remaining - cost, 0, math.ceil(reset / 1000)}
+return {1, remaining, 0, math.ceil(reset / 1000)}
 `,
 });
 
-/** Takes `cost` calls from every window, or from none. @throws CacheUnavailable */
-export async function takeFromWindows(cache: Cache, { windows, cost = 1, missing = "fresh" }: Take): Promise<Verdict> {
+/**
+ * Takes `cost` calls from every window, or from none. 0 only asks; below 0 gives calls back, never more than were taken.
+ * @throws CacheUnavailable
+ */
+export async function takeFromWindows(
+  cache: Cache,
+  windows: readonly Window[],
+  cost = 1,
+  missing: MissingWindow = "fresh",
+): Promise<Verdict> {
   const keys = windows.map((window) => `nexus:gcra:${window.name}`);
   const answer = await cache.call(gcra, keys, [cost, missing === "full" ? 1 : 0, ...windows.flatMap(parametersOf)]);
   const [allowed, remaining, retryAfterMs, resetMs] = answer as [number, number, number, number];
