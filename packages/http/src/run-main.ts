@@ -1,6 +1,6 @@
 /** The life of a service's process; the only code that hears signals. */
 import { type Config, ConfigError, type ConfigSchema, loadConfig } from "@nexus/config";
-import { createLogger, flushLogger, type Logger } from "@nexus/telemetry";
+import { censorText, createLogger, flushLogger, type Logger } from "@nexus/telemetry";
 
 interface Running {
   close(): Promise<void>;
@@ -114,20 +114,20 @@ function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error("something that is no Error was thrown", { cause: thrown });
 }
 
+/** What a person at the terminal needs is one line; what is unexpected goes to the log with its cause as well. */
 function explain<S extends ConfigSchema>(error: unknown, { process, serviceName }: MainOptions<S>, logger: Logger): void {
-  const taken = findTakenPort(error);
-  if (taken) {
-    process.stderr.write(`${serviceName}: port ${taken.port} is taken by another program; stop it or choose another port\n`);
-    return;
-  }
-  logger.fatal({ event: "start_failed", err: asError(error) }, "the service could not start");
+  const known = error instanceof ConfigError ? error.message : portFault(error);
+  if (known === undefined) logger.fatal({ event: "start_failed", err: asError(error) }, "the service could not start");
+  process.stderr.write(`${serviceName}: ${known ?? `could not start: ${censorText(asError(error).message)}`}\n`);
 }
 
-/** The port that somebody else holds, when that is why starting failed. */
-export function findTakenPort(error: unknown): { port: number } | undefined {
+/** Why a port could not be had, when that is why starting failed. */
+function portFault(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const { code, port } = at as { code?: unknown; port?: unknown };
-    if (code === "EADDRINUSE" && typeof port === "number") return { port };
+    if (typeof port !== "number") continue;
+    if (code === "EADDRINUSE") return `port ${port} is taken by another process; stop it or choose another port`;
+    if (code === "EACCES") return `port ${port} may not be used by this user; choose one above 1023`;
   }
   return undefined;
 }

@@ -24,21 +24,21 @@ export function serverFields<const N extends string>(defaults: {
   internalPortName: N;
 }): CommonFields & Record<N, Field<number | undefined>> {
   const common: CommonFields = {
-    PORT: integer({ doc: "published port; 0 takes a free one", default: defaults.port, min: 0, max: 65_535 }),
-    NEXUS_BIND_HOST: text({ doc: "address the published port binds to", default: "127.0.0.1", maxLength: 255 }),
+    PORT: integer({ doc: "Published port; 0 takes a free one.", default: defaults.port, min: 0, max: 65_535 }),
+    NEXUS_BIND_HOST: text({ doc: "Address that the published port listens on.", default: "127.0.0.1", maxLength: 255 }),
     NEXUS_INTERNAL_BIND_HOST: text({
-      doc: "address the private port binds to; never a public one",
+      doc: "Address that the private port listens on; never a public one.",
       default: "127.0.0.1",
       maxLength: 255,
     }),
-    NEXUS_LOG_LEVEL: oneOf({ doc: "the least weighty lines that are logged", values: logLevels, default: "info" }),
+    NEXUS_LOG_LEVEL: oneOf({ doc: "Least severe log line written.", values: logLevels, default: "info" }),
     NEXUS_TRUSTED_PROXIES: trustedProxies,
-    NEXUS_COMMIT: text({ doc: "commit of the build, shown by / and /health", default: "unknown", pattern: /^[\w.+-]{1,64}$/ }),
-    NEXUS_STOP_SECONDS: integer({ doc: "how long running requests may take to finish on stop", default: 10, min: 0, max: 300 }),
+    NEXUS_COMMIT: text({ doc: "Commit that the image was built from.", default: "unknown", pattern: /^[\w.+-]{1,64}$/ }),
+    NEXUS_STOP_SECONDS: integer({ doc: "How long running requests may take to finish on stop.", default: 10, min: 0, max: 300 }),
   };
   const internal = optional(
     integer({
-      doc: `private port for other services and scrapers; without it the published one + ${internalOffset}`,
+      doc: "Private port, for other services and /metrics; by default the published one + 10,000.",
       min: 0,
       max: 65_535,
     }),
@@ -47,7 +47,7 @@ export function serverFields<const N extends string>(defaults: {
 }
 
 const trustedProxies: Field<readonly string[]> = {
-  doc: "proxies whose X-Forwarded-For is believed: addresses or CIDR blocks, separated by commas",
+  doc: "Addresses or ranges, separated by commas, whose X-Forwarded-For counts.",
   fallback: { value: [], shown: "none" },
   secret: false,
   parse: (list) => {

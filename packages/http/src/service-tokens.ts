@@ -23,14 +23,14 @@ export const serviceTokenFields: {
   NEXUS_CALLER_TOKEN_FILES: Field<readonly { readonly caller: string; readonly token: string }[]>;
 } = {
   NEXUS_SERVICE_TOKEN_FILE: {
-    doc: "file with the token this service shows to the other services (at least 32 characters)",
+    doc: "File with the token by which this service proves itself to the others, at least 32 characters.",
     fallback: undefined,
     secret: false,
     parse: readToken,
   },
   NEXUS_CALLER_TOKEN_FILES: {
-    doc: "who may call the private listener: name=/path/of/token, separated by commas; a name may stand twice while its token is changed",
-    fallback: { value: [], shown: "nobody" },
+    doc: "Token files of the services that may call this one: name=path, separated by commas; a name may stand twice while its token is changed.",
+    fallback: { value: [], shown: "none" },
     secret: false,
     parse: parseCallers,
   },
