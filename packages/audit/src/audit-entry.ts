@@ -1,9 +1,9 @@
-import { canonicalJson, type Json } from "./canonical-json.ts";
 /**
  * What an audit entry is, and the bytes that stand for it. These bytes are hashed, proved and exported, so their shape
  * changes only together with `schemaVersion`.
  */
 import { createHmac, hash, hkdfSync } from "node:crypto";
+import { canonicalJson, type Json } from "./canonical-json.ts";
 
 export const schemaVersion = 1;
 

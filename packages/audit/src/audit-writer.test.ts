@@ -1,9 +1,9 @@
-import { type AuditBody, canonicalEntry, commitmentOf, macOf, writerMacKey } from "./audit-entry.ts";
-import { type AuditEntry, openAuditWriter } from "./audit-writer.ts";
 import { systemClock, toId, newUuid } from "@nexus/core";
 import { type Database, inTransaction, openDatabase } from "@nexus/db";
 import { createTestDatabase } from "@nexus/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type AuditBody, canonicalEntry, commitmentOf, macOf, writerMacKey } from "./audit-entry.ts";
+import { type AuditEntry, openAuditWriter } from "./audit-writer.ts";
 
 const macKey = "test-key-of-the-audit-writers-0123456789";
 const organization = toId("organization", newUuid());

@@ -1,3 +1,6 @@
+import { randomBytes } from "node:crypto";
+import { type Clock, type OrganizationId, newUuid, uuidOf } from "@nexus/core";
+import type { Db } from "@nexus/db";
 import {
   type AuditActor,
   type AuditBody,
@@ -12,9 +15,6 @@ import {
 } from "./audit-entry.ts";
 import { insertEntry, type PersonalValue } from "./audit.store.ts";
 import type { Json } from "./canonical-json.ts";
-import { type Clock, type OrganizationId, newUuid, uuidOf } from "@nexus/core";
-import type { Db } from "@nexus/db";
-import { randomBytes } from "node:crypto";
 
 export interface AuditEntry {
   /** `area.happened`, such as `key.created`. */

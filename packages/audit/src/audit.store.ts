@@ -1,6 +1,6 @@
-import type { AuditBody } from "./audit-entry.ts";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
+import type { AuditBody } from "./audit-entry.ts";
 
 export interface PersonalValue {
   /** The path in the entry where the commitment stands: `context.ip`, `details.email`. */

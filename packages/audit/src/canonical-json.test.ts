@@ -1,5 +1,5 @@
-import { canonicalJson, type Json } from "./canonical-json.ts";
 import { expect, test } from "vitest";
+import { canonicalJson, type Json } from "./canonical-json.ts";
 
 /** IEEE 754 bits and their text: the sample values of RFC 8785 appendix B. */
 const numbers: [string, string][] = [

@@ -45,7 +45,7 @@ async function authenticated(request: FastifyRequest, options: GuardOptions): Pr
 }
 
 /** True when the permission lets this caller pass. */
-export function allows(permission: Exclude<Permission, "public" | "service">, caller: Caller): boolean {
+function allows(permission: Exclude<Permission, "public" | "service">, caller: Caller): boolean {
   if (caller.kind === "service") return false;
   if (permission === "person") return caller.kind === "person";
   if (permission === "admin") return isAdmin(caller);
@@ -59,7 +59,7 @@ export function bearerOf(header: string | undefined): string | undefined {
 }
 
 /** RFC 6750 §3: no error code when no credential was presented. */
-export function unauthenticated(detail?: string): Problem {
+function unauthenticated(detail?: string): Problem {
   return new Problem("unauthenticated", detail, { headers: { "www-authenticate": realm } });
 }
 

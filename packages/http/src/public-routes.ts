@@ -7,7 +7,7 @@ import { Type } from "typebox";
 import { anyQuery } from "./operations-routes.ts";
 import type { App, ServerOptions } from "./server-options.ts";
 
-/** At the root of the repository, and of the image. */
+/** At the root of the repository, and of the image. @internal */
 export const problemPages = new URL("../../../docs/problems/", import.meta.url);
 
 const tags = ["service"];

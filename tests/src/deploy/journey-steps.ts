@@ -66,7 +66,7 @@ export async function seeRefusals({ origins }: Scene): Promise<void> {
 
 export async function seeModules({ origins }: Scene): Promise<void> {
   for (const origin of Object.values(origins) as string[]) {
-    for (const path of ["/", "/health", "/livez", "/readyz", "/openapi.json", "/docs"]) {
+    for (const path of ["/", "/health", "/livez", "/readyz", "/openapi.json", "/docs", "/problems/unauthenticated"]) {
       const { status } = await ask(origin + path);
       if (status !== 200) throw new Error(`${origin}${path} answered ${status}`);
     }

@@ -19,7 +19,7 @@ export interface Entry<K extends Kind = Kind> {
 }
 
 /** What a Map entry, a string header and an object take, about. */
-export const entryOverhead = 96;
+const entryOverhead = 96;
 export const memberOverhead = 64;
 
 const sweepForMs = 5;

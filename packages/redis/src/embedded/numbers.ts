@@ -1,6 +1,6 @@
 import { CommandError } from "./reply.ts";
 
-export const notAnInteger = "ERR value is not an integer or out of range";
+const notAnInteger = "ERR value is not an integer or out of range";
 const least = -(2n ** 63n);
 const most = 2n ** 63n - 1n;
 

@@ -14,7 +14,7 @@ export interface AttemptLimiter {
   forgive(email: string): Promise<void>;
 }
 
-export interface AttemptQuotas {
+interface AttemptQuotas {
   account: Quota;
   network: Quota;
   everybody: Quota;

@@ -4,7 +4,7 @@ import { openEntry, sealEntry } from "./sealed-entry.ts";
 import type { Session } from "./session.ts";
 
 /** Leave to fill, given before the row is read: it is worth nothing once a session of this person has ended. */
-export interface FillTicket {
+interface FillTicket {
   epoch: string;
   /** Wall time in ms. */
   givenAt: number;

@@ -5,7 +5,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from "jose";
 
-export const signingAlgorithm = "EdDSA";
+const signingAlgorithm = "EdDSA";
 
 export interface SigningKey {
   kid: string;
