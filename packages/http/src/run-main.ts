@@ -6,7 +6,7 @@ interface Running {
   close(): Promise<void>;
 }
 
-export interface MainTools {
+interface MainTools {
   logger: Logger;
   /** Aborted when the process is told to end while it is still starting. */
   signal: AbortSignal;
