@@ -15,32 +15,64 @@ interface Field {
 
 const root = join(import.meta.dirname, "..");
 const page = join(root, "docs/configuration.md");
-const services = ["all-in-one", "puabo-api", "puaboai-sdk", "pv-keys", "db-admin"];
+/** Service → the export of its src/config.ts that holds the schema. */
+const schemas = {
+  "all-in-one": "configSchema",
+  "puabo-api": "configSchema",
+  "puaboai-sdk": "configSchema",
+  "pv-keys": "configSchema",
+  "db-admin": "migrateFields",
+} as const;
+type Service = keyof typeof schemas;
+const services = Object.keys(schemas) as Service[];
+/** What so many of them read alike stands once, in a table of its own. */
+const manyServices = 3;
 
-async function tableOf(service: string): Promise<string> {
-  const { configSchema } = (await import(join(root, "services", service, "src/config.ts"))) as {
-    configSchema: Record<string, Field>;
-  };
-  const rows = Object.entries(configSchema).map(([name, { doc, fallback, secret }]) => {
-    const shown = fallback === undefined ? "required" : fallback.shown === "" ? "empty" : fallback.shown;
-    return `| \`${name}\`${secret ? `<br>or \`${name}_FILE\`` : ""} | ${cell(/^(?:required|empty|—)$/.test(shown) ? shown : `\`${shown}\``)} | ${cell(doc)} |`;
-  });
-  if (rows.length === 0) throw new Error(`services/${service}/src/config.ts has no field`);
-  return ["| variable | default | what it does |", "|---|---|---|", ...rows.toSorted()].join("\n");
+async function rowsOf(service: Service): Promise<string[]> {
+  const exported = (await import(join(root, "services", service, "src/config.ts"))) as Record<string, Record<string, Field>>;
+  const rows = Object.entries(exported[schemas[service]] ?? {}).map(([name, field]) => rowOf(name, field));
+  if (rows.length === 0) throw new Error(`services/${service}/src/config.ts exports no field in ${schemas[service]}`);
+  return rows;
+}
+
+function rowOf(name: string, { doc, fallback, secret }: Field): string {
+  const names = secret ? `\`${name}\`<br>or \`${name}_FILE\`` : `\`${name}\``;
+  const shown = fallback === undefined ? "required" : fallback.shown || "empty";
+  return `| ${names} | ${/^(?:required|empty|—)$/.test(shown) ? shown : `\`${cell(shown)}\``} | ${cell(sentence(doc))} |`;
 }
 
 function cell(text: string): string {
   return text.replaceAll("|", String.raw`\|`).replaceAll("\n", " ");
 }
 
-/** Replaces what stands between the marks of each service. A service without its marks is a fault: its table would be missing. */
+function sentence(text: string): string {
+  // A value explained by name (`auto: …`) keeps its spelling.
+  if (/^\w+:/.test(text)) return text;
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/(?<![.…])$/, ".");
+}
+
+/** Mark in the page → table. */
+async function tables(): Promise<Map<string, string[]>> {
+  const own = new Map(await Promise.all(services.map(async (service) => [service as string, await rowsOf(service)] as const)));
+  const all = [...own.values()].flat();
+  const shared = new Set(all.filter((row) => all.filter((other) => other === row).length >= manyServices));
+  for (const [service, rows] of own)
+    own.set(
+      service,
+      rows.filter((row) => !shared.has(row)),
+    );
+  return own.set("shared", [...shared]);
+}
+
+/** Replaces what stands between the marks of each table. A table without its marks is a fault: it would be missing. */
 async function withTables(text: string): Promise<string> {
   let result = text;
-  for (const service of services) {
-    const [begin, end] = [`<!-- begin ${service} -->`, `<!-- end ${service} -->`];
+  for (const [mark, rows] of await tables()) {
+    const [begin, end] = [`<!-- begin ${mark} -->`, `<!-- end ${mark} -->`];
     const [from, to] = [result.indexOf(begin), result.indexOf(end)];
     if (from === -1 || to < from) throw new Error(`docs/configuration.md has no ${begin} … ${end}`);
-    result = `${result.slice(0, from + begin.length)}\n${await tableOf(service)}\n${result.slice(to)}`;
+    const table = ["| variable | default | what it does |", "|---|---|---|", ...rows.toSorted()].join("\n");
+    result = `${result.slice(0, from + begin.length)}\n\n${table}\n\n${result.slice(to)}`;
   }
   return result;
 }

@@ -55,6 +55,10 @@ test("a long table becomes several with the same head and all rows once", () => 
   expect(found).toStrictEqual(rows);
 });
 
+test("comments are not text", () => {
+  expect(splitPage("a.md", "# A\n\n<!-- begin x -->\n\ntext\n\n<!-- end x -->")).toMatchObject([{ text: "text" }]);
+});
+
 test("a short page is one passage", () => {
   expect(
     splitPage("docs/problems/conflict.md", "# conflict (409)\n\n## Why\n\nBecause.\n\n## What to do\n\nWait."),

@@ -44,7 +44,8 @@ function blocksOf(markdown: string): string[] {
   let open: string[] = [];
   let fence = "";
   const close = () => {
-    if (open.length > 0) blocks.push(open.join("\n"));
+    const block = open.join("\n");
+    if (block !== "" && !/^<!--[^]*-->$/.test(block)) blocks.push(block);
     open = [];
   };
   for (const line of markdown.split(/\r?\n/)) {
