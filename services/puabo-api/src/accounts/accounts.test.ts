@@ -95,7 +95,8 @@ test("malformed JSON is 400, another content type 415, a wrong method 405 with A
   });
   expect([form.status, form.json.code]).toEqual([415, "UNSUPPORTED_MEDIA_TYPE"]);
   const method = await service.call("DELETE", path);
-  expect([method.status, method.headers.get("allow"), method.json.code]).toEqual([405, "POST", "METHOD_NOT_ALLOWED"]);
+  expect([method.status, method.json.code]).toEqual([405, "METHOD_NOT_ALLOWED"]);
+  expect(method.headers.get("allow")).toContain("POST");
   expect((await service.call("GET", "/api/auth/nothing")).json.code).toBe("NOT_FOUND");
 });
 

@@ -95,11 +95,8 @@ test("it is for administrators: nobody 401, a person 403, each a problem documen
   expect(nobody.headers.get("www-authenticate")).toBeTruthy();
   const cookie = await signUp(service, "curious@example.org");
   const person = await service.call("GET", "/api/audit/events", { cookie });
-  expect([person.status, person.json.code, person.headers.get("content-type")]).toEqual([
-    403,
-    "forbidden",
-    "application/problem+json; charset=utf-8",
-  ]);
+  expect([person.status, person.json.code]).toEqual([403, "forbidden"]);
+  expect(person.headers.get("content-type")).toContain("application/problem+json");
 });
 
 test.each([

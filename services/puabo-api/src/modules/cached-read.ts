@@ -1,15 +1,16 @@
 import type { Clock } from "@nexus/core";
 
-/** A read that anybody may cause, done at most once in `forMs` and by one at a time, whoever asks. A failure is not kept. */
-export function cachedRead<T>(options: { clock: Clock; forMs: number }, read: () => Promise<T>): () => Promise<T> {
+/** A read that anybody may cause, done by one at a time and kept for `forMs` of what came, whoever asks. A failure is not kept. */
+export function cachedRead<T>(options: { clock: Clock; forMs: (value: T) => number }, read: () => Promise<T>): () => Promise<T> {
   let current: { value: Promise<T>; until: number } | undefined;
   return () => {
     if (current && options.clock.monotonic() < current.until) return current.value;
-    const started = { value: read(), until: options.clock.monotonic() + options.forMs };
+    const started = { value: read(), until: Number.POSITIVE_INFINITY };
     current = started;
-    started.value.catch(() => {
-      if (current === started) current = undefined;
-    });
+    started.value.then(
+      (value) => (started.until = options.clock.monotonic() + options.forMs(value)),
+      () => (started.until = Number.NEGATIVE_INFINITY),
+    );
     return started.value;
   };
 }

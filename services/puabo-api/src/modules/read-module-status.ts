@@ -23,14 +23,14 @@ interface Needs {
 /** Anyone may ask, so the answers come from reads that are shared: the states for a second, the uptimes for a minute. */
 export function openModuleStatusReader(needs: Needs): ModuleStatusReader {
   const { clock, db } = needs;
-  const readStates = cachedRead({ clock, forMs: 1000 }, async () => ({
+  const readStates = cachedRead({ clock, forMs: () => 1000 }, async () => ({
     rows: await listModules(db),
     incidents: await listIncidents(db),
   }));
-  const readUptimes = cachedRead({ clock, forMs: 60_000 }, async () => {
-    const rows = await readUptime(db, new Date(clock.now()));
-    return new Map(rows.map((row) => [row.module, row]));
-  });
+  // The first probes of an installation are shown as soon as they are there.
+  const readUptimes = cachedRead({ clock, forMs: (rows) => (rows.length === 0 ? 1000 : 60_000) }, () =>
+    readUptime(db, new Date(clock.now())),
+  );
   const list = async (detailed: boolean): Promise<ModuleStatus[]> => {
     const [{ rows, incidents }, uptimes] = await Promise.all([readStates(), readUptimes()]);
     return rows.map((row) => ({
@@ -40,7 +40,7 @@ export function openModuleStatusReader(needs: Needs): ModuleStatusReader {
       checked_at: row.checked_at?.toISOString() ?? null,
       latency_ms: row.latency_ms,
       ...(row.version === null ? {} : { version: row.version }),
-      uptime: presentUptime(uptimes.get(row.name)),
+      uptime: presentUptime(uptimes.find((uptime) => uptime.module === row.name)),
       checks: (row.checks as ModuleCheck[]).map((check) => presentCheck(check, detailed)),
       incidents: incidents
         .filter((incident) => incident.module === row.name)
