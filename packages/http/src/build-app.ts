@@ -89,8 +89,15 @@ function listener(
       answerRaw(exchange, new Problem("malformed_request", "the Host header is missing"), dialectOf(request.url ?? ""));
       return;
     }
+    if (!request.url?.startsWith("/")) request.url = originForm(request.url ?? "");
     (handler as RawHandler)(request, response);
   });
+}
+
+/** A server must take the whole address as well, as proxies are sent it (RFC 9112 §3.2.2). */
+function originForm(target: string): string {
+  const parsed = /^https?:/i.test(target) ? URL.parse(target) : undefined;
+  return parsed ? parsed.pathname + parsed.search : target;
 }
 
 function decorate(app: App, exchanges: Exchanges): void {

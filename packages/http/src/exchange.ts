@@ -19,6 +19,8 @@ export interface Exchange {
   rawBody: boolean;
   caller: Caller | undefined;
   problem: ProblemCode | undefined;
+  /** The status that was written past the response, when its request broke off. */
+  brokenOffStatus: number | undefined;
   /** For the log alone. */
   cause: unknown;
   /** What the feature adds to the request's one log line. */
@@ -115,6 +117,7 @@ function open(request: IncomingMessage, response: ServerResponse, begun: { id: R
     rawBody: false,
     caller: undefined,
     problem: undefined,
+    brokenOffStatus: undefined,
     cause: undefined,
     fields: undefined,
   };
@@ -133,7 +136,7 @@ function report(exchange: Exchange, { listener, logger, metrics, clock }: Exchan
   const { request, response } = exchange;
   const method = request.method ?? "UNKNOWN";
   // 499 is what logs of proxies call a client that went away before it had an answer.
-  const status = response.headersSent ? response.statusCode : 499;
+  const status = response.headersSent ? response.statusCode : (exchange.brokenOffStatus ?? 499);
   const route = exchange.route ?? "unmatched";
   const durationMs = clock.monotonic() - exchange.startedMs;
   metrics.observeRequest({ method, route, status, durationSeconds: durationMs / 1000 });
@@ -163,7 +166,7 @@ function report(exchange: Exchange, { listener, logger, metrics, clock }: Exchan
 
 function levelOf(exchange: Exchange, status: number): "debug" | "info" | "warn" | "error" {
   if (status >= 500) return exchange.cause === undefined || status === 503 ? "warn" : "error";
-  return exchange.quiet ? "debug" : "info";
+  return exchange.quiet && status < 400 ? "debug" : "info";
 }
 
 function callerFields(caller: Caller | undefined): Record<string, unknown> {

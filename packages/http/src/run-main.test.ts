@@ -94,7 +94,9 @@ describe("a service's process", () => {
   });
 
   it("any other failure to start is logged with its cause, and exits 1 although something still runs", async () => {
-    const started = program(`${running} throw new Error("no luck at postgres://u:hunter2@db/x", { cause: new Error("the reason") });`);
+    const started = program(
+      `${running} throw new Error("no luck at postgres://u:hunter2@db/x", { cause: new Error("the reason") });`,
+    );
     expect(await started.exit).toBe(1);
     expect(started.output()).toMatch(/"event":"start_failed".*no luck.*the reason/);
     expect(started.errors()).toBe("example: could not start: no luck at postgres://u:[redacted]@db/x\n");

@@ -2,8 +2,8 @@
 import type { Socket } from "node:net";
 import { newId, Problem, type ProblemCode } from "@nexus/core";
 import type { Logger, Metrics } from "@nexus/telemetry";
-import type { Exchanges } from "./exchange.ts";
-import { renderProblem } from "./problem-answer.ts";
+import type { Exchange, Exchanges } from "./exchange.ts";
+import { noteProblem, renderProblem } from "./problem-answer.ts";
 
 interface UnreadableOptions {
   listener: "published" | "internal";
@@ -26,19 +26,15 @@ function codeOf(error: NodeJS.ErrnoException): ProblemCode {
 
 /** For Node's `clientError`: the socket is all there is. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, options: UnreadableOptions): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  const exchange = Array.from(options.exchanges.running()).find(({ request }) => request.socket === socket);
+  // An answer under way on this connection would take the text for its content.
+  if (error.code === "ECONNRESET" || !socket.writable || exchange?.response.headersSent) {
     socket.destroy();
     return;
   }
-  for (const { request, response } of options.exchanges.running()) {
-    if (request.socket === socket && response.headersSent) {
-      // An answer is under way on this connection: text in the middle of it would be taken for its content.
-      socket.destroy();
-      return;
-    }
-  }
-  const requestId = newId("request");
-  const { status, body } = renderProblem(new Problem(codeOf(error)), requestId);
+  const problem = new Problem(codeOf(error));
+  const requestId = exchange?.id ?? newId("request");
+  const { status, body } = renderProblem(problem, requestId);
   const head = [
     `HTTP/1.1 ${status} ${reasons[status] ?? "Bad Request"}`,
     "content-type: application/problem+json",
@@ -49,9 +45,23 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, o
     "connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+  if (exchange) noteBrokenOff(exchange, problem, error);
+  else report({ requestId, status, errorCode: error.code }, options);
+}
+
+/** The request had begun, so its own log line tells the end of it. */
+function noteBrokenOff(exchange: Exchange, problem: Problem, error: NodeJS.ErrnoException): void {
+  // The client closed its side in the middle: it went away, it did not send nonsense.
+  if (error.code === "HPE_INVALID_EOF_STATE") return;
+  noteProblem(exchange, problem);
+  exchange.brokenOffStatus = problem.status;
+}
+
+function report(refused: { requestId: string; status: number; errorCode: string | undefined }, options: UnreadableOptions): void {
+  const { requestId, status, errorCode } = refused;
   options.metrics.observeRequest({ method: "UNKNOWN", route: "unreadable", status, durationSeconds: 0 });
   options.logger.info(
-    { event: "request", request_id: requestId, listener: options.listener, route: "unreadable", status, error_code: error.code },
+    { event: "request", request_id: requestId, listener: options.listener, route: "unreadable", status, error_code: errorCode },
     "request",
   );
 }
