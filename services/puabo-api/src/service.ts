@@ -1,4 +1,5 @@
 import { assert, type Clock, systemClock } from "@nexus/core";
+import { connectionFrom, isUnavailable } from "@nexus/db";
 import { listenAddressOf, type Server } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
 import { parseEmailAddress } from "./accounts/email-address.ts";
@@ -34,7 +35,7 @@ export async function startService(config: ServiceConfig, tools: { logger: Logge
     const staleAfterMs = Math.max(3 * config.NEXUS_MODULE_PROBE_SECONDS * 1000, 10_000);
     const moduleStatus = openModuleStatusReader({ db: deps.db, clock: deps.clock, staleAfterMs });
     const server = await buildApp(deps, { config, signingKeys, moduleStatus });
-    const urls = await server.listen(listenAddressOf(config, config.NEXUS_PUABO_API_INTERNAL_PORT));
+    const urls = await listenOrClose(server, config);
     const background = startBackground(deps, config);
     return {
       ...urls,
@@ -43,8 +44,29 @@ export async function startService(config: ServiceConfig, tools: { logger: Logge
     };
   } catch (error) {
     await closeDeps(deps);
+    throw startFailure(error, config);
+  }
+}
+
+/** One of the two ports may be had and the other taken: then neither is kept. */
+async function listenOrClose(server: Server, config: ServiceConfig): Promise<{ url: string; internalUrl: string }> {
+  try {
+    return await server.listen(listenAddressOf(config, config.NEXUS_PUABO_API_INTERNAL_PORT));
+  } catch (error) {
+    await server.close(0);
     throw error;
   }
+}
+
+const undefinedTable = "42P01";
+
+/** What the operator can act on, as a sentence. */
+function startFailure(error: unknown, config: ServiceConfig): unknown {
+  const { code } = error as { code?: unknown };
+  if (code === undefinedTable) return new Error("the database has not been migrated: run the migrations first", { cause: error });
+  if (!isUnavailable(error)) return error;
+  const { host, port } = connectionFrom(config);
+  return new Error(`PostgreSQL at ${host}:${port} cannot be used: ${(error as Error).message || String(code)}`, { cause: error });
 }
 
 /** The administrator of the configuration, or a link for whoever is at the terminal. */

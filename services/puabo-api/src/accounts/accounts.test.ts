@@ -12,11 +12,13 @@ import {
 let surroundings: Surroundings;
 let service: TestService;
 let closed: TestService;
+let admin: string;
 
 beforeAll(async () => {
   surroundings = await openSurroundings();
   service = await startTestService(surroundings, { env: { NEXUS_SIGN_UP: "open" } });
   closed = await startTestService(surroundings, { env: { NEXUS_SIGN_IN_PER_ACCOUNT: "3" } });
+  admin = await setUp(closed);
 });
 afterAll(async () => {
   await Promise.all([service.close(), closed.close()]);
@@ -186,6 +188,34 @@ test("failed attempts on one account are limited with Retry-After, and successfu
   expect((await signIn("gina@example.org", password, closed)).status).toBe(200);
 });
 
+test("attempts are limited also while Redis is away, and sign-in goes on", async () => {
+  await signUp(service, "theo@example.org");
+  await surroundings.redis.set("shut");
+  try {
+    for (let round = 0; round < 5; round++) expect((await signIn("theo@example.org", password, closed)).status).toBe(200);
+    for (let round = 0; round < 3; round++)
+      expect((await signIn("theo@example.org", "not the pass phrase", closed)).status).toBe(401);
+    expect((await signIn("theo@example.org", password, closed)).status).toBe(429);
+  } finally {
+    await surroundings.redis.set("open");
+  }
+});
+
+test("a sign-in from an address with a zone, or behind a proxy that lies, is kept with what is an address of it", async () => {
+  const proxied = await startTestService(surroundings, { env: { NEXUS_TRUSTED_PROXIES: "127.0.0.1,192.0.2.1" } });
+  await signUp(service, "otto@example.org");
+  const kept: unknown[] = [];
+  for (const forwarded of ["203.0.113.7", "fe80::1%eth0", "nonsense", "2001:db8::1"]) {
+    const body = { email: "otto@example.org", password };
+    const answer = await proxied.call("POST", "/api/auth/sign-in/email", { body, headers: { "x-forwarded-for": forwarded } });
+    expect(answer.status).toBe(200);
+    const id = answer.json.token.slice(4);
+    kept.push((await owner().selectFrom("sessions").select("ip").where("id", "=", id).executeTakeFirstOrThrow()).ip);
+  }
+  expect(kept).toEqual(["203.0.113.7", "fe80::1", null, "2001:db8::1"]);
+  await proxied.close();
+});
+
 test("a password stored under other parameters is stored anew at sign-in, and concurrent sign-ins all succeed", async () => {
   const { hash } = await import("@node-rs/argon2");
   await signUp(service, "hans@example.org");
@@ -236,7 +266,6 @@ test("no password, token, cookie or address stands in a log line or in the clear
 });
 
 test("the first administrator and those who signed up are told apart", async () => {
-  const admin = await setUp(closed, "root@example.org");
   const user = await signUp(service, "karl@example.org");
   expect((await closed.call("GET", "/api/audit/events", { cookie: admin })).status).toBe(200);
   const refused = await closed.call("GET", "/api/audit/events", { cookie: user });

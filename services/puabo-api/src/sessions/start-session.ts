@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { newUuid, toId, uuidOf, type OrganizationId, type SessionId } from "@nexus/core";
 import { assert, type Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
@@ -45,10 +46,16 @@ export async function startSession(
     amr: session.amr,
     aal: session.aal,
     now: new Date(now),
-    ip: session.ip,
+    ip: addressOf(session.ip),
     userAgent: session.userAgent,
     idleExpiresAt: new Date(session.idleExpiresAt),
     absoluteExpiresAt: new Date(session.absoluteExpiresAt),
   });
   return { token, session };
+}
+
+/** An address that PostgreSQL's `inet` takes: without the zone of a link-local one (RFC 4007), and nothing else. */
+function addressOf(ip: string | null): string | null {
+  const address = ip?.split("%", 1)[0] ?? "";
+  return isIP(address) === 0 ? null : address;
 }
