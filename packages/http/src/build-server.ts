@@ -91,5 +91,7 @@ async function closeListeners(listeners: readonly Listener[], drainMs: number): 
   }
   await Promise.all(listeners.map(({ exchanges }) => exchanges.whenIdle(Math.max(0, deadline - performance.now()))));
   for (const { app } of listeners) app.server.closeAllConnections();
+  // What was cut hears of it before the service goes on to close what it needs to account for it.
+  await Promise.all(listeners.map(({ exchanges }) => exchanges.whenIdle(1000)));
   await Promise.all(listeners.map(({ app }) => app.close()));
 }
