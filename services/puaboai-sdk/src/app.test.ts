@@ -88,7 +88,7 @@ async function rowOf(answer: Response) {
   const row = await waitFor(() =>
     scene.owner.db.selectFrom("usage_events").selectAll().where("request_id", "=", requestId).executeTakeFirst(),
   );
-  return row!;
+  return row;
 }
 const budgetOf = (organizationId: string) =>
   scene.owner.db
@@ -181,7 +181,7 @@ test("a client that goes away ends the provider's work within 100 ms, and the ca
   const pending = chat({ model: "free" }, key.key, { signal: second.signal });
   await waitFor(() => provider.received.length === 2);
   second.abort();
-  await expect(pending).rejects.toThrow();
+  await expect(pending).rejects.toThrow("abort");
   await waitFor(() => provider.received[1]!.abortedAt);
 });
 
@@ -205,20 +205,20 @@ test("a provider that dies in the middle of a stream leaves whole frames, an err
 });
 
 test.each([
-  ["one that is down", "down", chatAnswer(), 502, "upstream_failed"],
-  ["one that is silent", "free", silence(), 504, "upstream_timeout"],
-  ["one that answers HTML", "free", htmlError(200), 502, "upstream_failed"],
-  ["one that fails with HTML", "free", htmlError(503), 502, "upstream_failed"],
+  ["one that is down", "down", chatAnswer(), 502],
+  ["one that is silent", "free", silence(), 504],
+  ["one that answers HTML", "free", htmlError(200), 502],
+  ["one that fails with HTML", "free", htmlError(503), 502],
   [
     "one that refuses our key",
     "free",
     chatAnswer({ status: 401, body: '{"error":{"message":"Incorrect API key provided: provi***6789"}}' }),
     502,
-    "upstream_failed",
   ],
 ] as const)(
   "a provider's trouble is told in the client's dialect without its details: %s",
-  async (_name, model, script, status, code) => {
+  async (_name, model, script, status) => {
+    const code = status === 504 ? "upstream_timeout" : "upstream_failed";
     provider.answerWith(script);
     for (const stream of [false, true]) {
       const answer = await chat({ model, stream });
@@ -245,16 +245,17 @@ test("a provider's refusal of the request itself comes through as it is", async 
 });
 
 test.each([
-  ["malformed JSON", "{", 400, "malformed_json", null],
-  ["an empty body", "", 400, "malformed_json", null],
-  ["a body that is no object", "[]", 422, "invalid_request", null],
-  ["no model", "{}", 422, "invalid_request", "model"],
-  ["a wrong type", '{"model":"free","stream":"yes"}', 422, "invalid_request", "stream"],
-  ["an ambiguous model", '{"model":"free","MODEL":"priced"}', 422, "invalid_request", "model"],
-  ["an unknown model", '{"model":"nope"}', 404, "model_not_found", "model"],
-  ["a model of another kind", '{"model":"embed"}', 422, "invalid_request", "model"],
-  ["messages missing for an embedded model", '{"model":"embedded-echo"}', 422, "invalid_request", "messages"],
-] as const)("bad input is told in OpenAI's shape: %s", async (_name, body, status, code, param) => {
+  ["malformed JSON", "{", 400, null],
+  ["an empty body", "", 400, null],
+  ["a body that is no object", "[]", 422, null],
+  ["no model", "{}", 422, "model"],
+  ["a wrong type", '{"model":"free","stream":"yes"}', 422, "stream"],
+  ["an ambiguous model", '{"model":"free","MODEL":"priced"}', 422, "model"],
+  ["an unknown model", '{"model":"nope"}', 404, "model"],
+  ["a model of another kind", '{"model":"embed"}', 422, "model"],
+  ["messages missing for an embedded model", '{"model":"embedded-echo"}', 422, "messages"],
+] as const)("bad input is told in OpenAI's shape: %s", async (_name, body, status, param) => {
+  const code = { 400: "malformed_json", 404: "model_not_found", 422: "invalid_request" }[status];
   const answer = await call("/v1/chat/completions", body);
   expect(answer.status).toBe(status);
   expect(await errorOf(answer)).toMatchObject({
@@ -271,7 +272,8 @@ test("too large, wrong media type, unknown route and wrong method are told apart
   expect((await chat({ model: "free" }, key.key, { headers: { "content-type": "text/plain" } })).status).toBe(415);
   expect((await call("/v1/chats", {})).status).toBe(404);
   const wrong = await fetch(`${gateway.url}/v1/chat/completions`);
-  expect([wrong.status, wrong.headers.get("allow")]).toStrictEqual([405, "POST"]);
+  expect(wrong.status).toBe(405);
+  expect(wrong.headers.get("allow")).toContain("POST");
 });
 
 test("no credential, a bad one and a revoked one are 401 with a challenge; an unknown key while pv-keys is away is not", async () => {

@@ -2,7 +2,7 @@ import { hkdfSync } from "node:crypto";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import type { Environment } from "@nexus/config";
 import { type Clock, systemClock } from "@nexus/core";
-import { connectionFrom, type Database, openDatabase } from "@nexus/db";
+import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens } from "@nexus/http";
 import { type KeyChecker, openKeyChecker } from "@nexus/key-check";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
@@ -37,69 +37,87 @@ export interface Tools {
   clock?: Clock;
 }
 
+type Close = () => Promise<void>;
+
 const callEndMs = 3000;
 
 /** Opens all or nothing. `close` is called when no request is left. @throws ConfigError when a provider's key is missing */
-export async function openDeps(config: GatewayConfig, tools: Tools): Promise<{ deps: Deps; close(): Promise<void> }> {
-  const { logger, clock = systemClock } = tools;
-  const secrets = readProviderSecrets(config.NEXUS_GATEWAY_CONFIG.providers, tools.environment ?? {});
-  const opened: (() => Promise<void>)[] = [];
-  const close = async () => {
+export async function openDeps(config: GatewayConfig, tools: Tools): Promise<{ deps: Deps; close: Close }> {
+  const opened: Close[] = [];
+  const close = async (): Promise<void> => {
     for (const closeOne of opened.splice(0).toReversed()) await closeOne();
   };
   try {
-    const database = openDatabase(connectionFrom(config), {
-      applicationName: "puaboai-sdk",
-      poolSize: config.DB_POOL_SIZE,
-      onError: (error) => logger.warn({ err: error }, "a database connection broke"),
-    });
-    opened.push(() => database.close());
-    const embedded = await openEmbeddedModels();
-    opened.push(() => embedded.close());
-    const offered = await openModels({
-      settings: config.NEXUS_GATEWAY_CONFIG,
-      secrets,
-      embedded,
-      findsLocalServers: config.NEXUS_FIND_LOCAL_MODELS,
-    });
-    opened.push(() => offered.close());
-    const usage = await openUsage({
-      db: database.db,
-      logger,
-      directory: config.NEXUS_SPOOL_DIR,
-      maxJournalBytes: config.NEXUS_SPOOL_MAX_BYTES,
-    });
-    const gate = openCallGate();
-    // Cut connections have ended their calls, but for what still waits for an answer of PostgreSQL.
-    opened.push(async () => {
-      await gate.idle(callEndMs);
-      await usage.close();
-    });
-    const serviceTokens = loadServiceTokens(config);
-    const keyChecker = openKeyChecker({ verifyUrl: config.PV_KEYS_INTERNAL_URL, serviceToken: serviceTokens.own, clock });
-    opened.push(() => keyChecker.close());
-    const deps = {
-      config,
-      logger,
-      metrics: createMetrics({ service: "puaboai-sdk" }),
-      clock,
-      database,
-      audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
-      serviceTokens,
-      keyChecker,
-      verifyPerson: personTokenVerifier({
-        jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
-        issuer: config.NEXUS_PUBLIC_URL,
-        audience: "puaboai-sdk",
-      }),
-      catalogue: openCatalogue(offered.models),
-      usage,
-      gate,
-      cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
-    };
-    return { deps, close };
+    return { deps: await openAll(config, tools, opened), close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Promise<Deps> {
+  const { logger, clock = systemClock } = tools;
+  const secrets = readProviderSecrets(config.NEXUS_GATEWAY_CONFIG.providers, tools.environment ?? {});
+  const database = openDatabase(connectionFrom(config), {
+    applicationName: "puaboai-sdk",
+    poolSize: config.DB_POOL_SIZE,
+    onError: (error) => logger.warn({ err: error }, "a database connection broke"),
+  });
+  opened.push(() => database.close());
+  const catalogue = await openModelCatalogue(config, secrets, opened);
+  const { usage, gate } = await openMetering(config, { db: database.db, logger }, opened);
+  const serviceTokens = loadServiceTokens(config);
+  const keyChecker = openKeyChecker({ verifyUrl: config.PV_KEYS_INTERNAL_URL, serviceToken: serviceTokens.own, clock });
+  opened.push(() => keyChecker.close());
+  return {
+    config,
+    logger,
+    metrics: createMetrics({ service: "puaboai-sdk" }),
+    clock,
+    database,
+    audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
+    serviceTokens,
+    keyChecker,
+    verifyPerson: personTokenVerifier({
+      jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
+      issuer: config.NEXUS_PUBLIC_URL,
+      audience: "puaboai-sdk",
+    }),
+    catalogue,
+    usage,
+    gate,
+    cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
+  };
+}
+
+async function openModelCatalogue(
+  config: GatewayConfig,
+  secrets: ReadonlyMap<string, string>,
+  opened: Close[],
+): Promise<Catalogue> {
+  const embedded = await openEmbeddedModels();
+  opened.push(() => embedded.close());
+  const offered = await openModels({
+    settings: config.NEXUS_GATEWAY_CONFIG,
+    secrets,
+    embedded,
+    findsLocalServers: config.NEXUS_FIND_LOCAL_MODELS,
+  });
+  opened.push(() => offered.close());
+  return openCatalogue(offered.models);
+}
+
+async function openMetering(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]) {
+  const usage = await openUsage({
+    ...deps,
+    directory: config.NEXUS_SPOOL_DIR,
+    maxJournalBytes: config.NEXUS_SPOOL_MAX_BYTES,
+  });
+  const gate = openCallGate();
+  opened.push(async () => {
+    // Cut connections have ended their calls, but for what still waits for an answer of PostgreSQL.
+    await gate.idle(callEndMs);
+    await usage.close();
+  });
+  return { usage, gate };
 }

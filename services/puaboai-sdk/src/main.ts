@@ -1,4 +1,3 @@
-import process from "node:process";
 import { runMain } from "@nexus/http";
 import { configRules, configSchema, startService } from "./service.ts";
 

@@ -1,7 +1,7 @@
 import type { AuditWriter } from "@nexus/audit";
 import { type Clock, newUuid, type NanoDollars, Problem, type RequestId, toId } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
-import { findOrganizationBudget, insertOrganizationBudget, reserve } from "./budgets.store.ts";
+import { type BudgetRow, findOrganizationBudget, insertOrganizationBudget, reserve } from "./budgets.store.ts";
 
 interface ReserveDeps {
   db: Db;
@@ -25,14 +25,16 @@ interface Reservation {
  */
 export async function reserveBudget(deps: ReserveDeps, wanted: Reservation): Promise<string> {
   const call = { processId: deps.processId, organizationId: wanted.organizationId, amount: wanted.amount };
-  const budgetId = await reserve(deps.db, call);
-  if (budgetId !== undefined) return budgetId;
-  let budget = await findOrganizationBudget(deps.db, wanted.organizationId);
-  if (!budget && deps.defaultBudget !== undefined) {
-    await makeDefaultBudget(deps, wanted, deps.defaultBudget);
-    const second = await reserve(deps.db, call);
-    if (second !== undefined) return second;
+  let budget: BudgetRow | undefined;
+  // A second try, because another call may just have made the default budget, or given money back.
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const budgetId = await reserve(deps.db, call);
+    if (budgetId !== undefined) return budgetId;
     budget = await findOrganizationBudget(deps.db, wanted.organizationId);
+    if (budget && budget.settled + budget.granted + wanted.amount > budget.limit) break;
+    if (budget) continue;
+    if (deps.defaultBudget === undefined) break;
+    await makeDefaultBudget(deps, wanted, deps.defaultBudget);
   }
   throw refusal(wanted.amount, budget);
 }
@@ -53,10 +55,7 @@ async function makeDefaultBudget(deps: ReserveDeps, wanted: Reservation, limit: 
   });
 }
 
-function refusal(
-  needed: NanoDollars,
-  budget: { limit: NanoDollars; settled: NanoDollars; granted: NanoDollars } | undefined,
-): Problem {
+function refusal(needed: NanoDollars, budget: BudgetRow | undefined): Problem {
   const detail = budget
     ? "What is left of the organization's budget does not cover what this call may cost."
     : "The organization has no budget. An administrator can set one.";

@@ -11,8 +11,8 @@ export interface CallDeps extends LedgerDeps {
   catalogue: Catalogue;
   gate: CallGate;
   translate(error: unknown): Problem;
-  logAbandoned(request: FastifyRequest, reply: FastifyReply): void;
-  logRefusal(fields: { provider: string; status?: number; err?: unknown }, message: string): void;
+  logAbandoned: (request: FastifyRequest, reply: FastifyReply) => void;
+  logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;
 }
 
 export interface OpenCall {

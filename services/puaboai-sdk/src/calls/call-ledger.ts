@@ -2,7 +2,7 @@
 import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } from "@nexus/core";
 import type { KeyCaller, PersonCaller } from "@nexus/http";
 import type { Model } from "../catalogue/catalogue.ts";
-import { priceDocument, priceOf } from "../settings/price.ts";
+import { type Price, priceDocument, priceOf } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -51,6 +51,7 @@ export interface CallLedger {
 
 export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger {
   const startedAt = deps.clock.monotonic();
+  const elapsedMs = () => Math.round(deps.clock.monotonic() - startedAt);
   const row = emptyRow(origin, deps.clock.now());
   let model: Model | undefined;
   let bound: TokenUsage = noTokens;
@@ -59,7 +60,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
 
   function close(change: Partial<UsageRow>): void {
     ended = true;
-    Object.assign(row, change, { durationMs: Math.round(deps.clock.monotonic() - startedAt) });
+    Object.assign(row, change, { durationMs: elapsedMs() });
     if (begun || row.budgetId !== null) deps.recorder.finish({ ...row });
     else deps.recorder.refuse({ ...row });
   }
@@ -76,24 +77,17 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     },
     async begin(most) {
       bound = most;
-      if (model && model.price !== "free") {
-        const amount = priceOf(bound, model.price);
-        row.price = priceDocument(model.price);
-        row.budgetId = await deps.reserve({ organizationId: row.organizationId, amount, requestId: origin.requestId });
-        row.reserved = amount;
-      }
-      // The row that stands if this process dies: charged in full.
-      const charged = row.budgetId === null ? {} : { ...tokenColumns(bound), usageSource: "bound" as const, cost: row.reserved };
-      deps.recorder.begin({ ...row, ...charged, outcome: "crash", durationMs: Math.round(deps.clock.monotonic() - startedAt) });
+      if (model && model.price !== "free") await setAside(deps, origin, row, priceStamp(bound, model.price));
+      deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
     },
     firstByte() {
-      row.firstByteMs ??= Math.round(deps.clock.monotonic() - startedAt);
+      row.firstByteMs ??= elapsedMs();
     },
     finish(end) {
       if (ended) return row.cost;
-      const tokens = "tokens" in end.usage ? end.usage.tokens : end.usage.source === "bound" && begun ? bound : noTokens;
-      const charge = chargeOf(end, tokens);
+      const tokens = tokensOf(end.usage, begun ? bound : noTokens);
+      const charge = chargeOf(model?.price, end, { tokens, reserved: row.reserved });
       close({
         outcome: charge > row.reserved ? "overrun" : end.outcome,
         httpStatus: end.httpStatus,
@@ -112,13 +106,38 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       return ended;
     },
   };
+}
 
-  function chargeOf(end: CallEnd, tokens: TokenUsage): NanoDollars {
-    if (!model || model.price === "free") return 0n;
-    const cost = priceOf(tokens, model.price);
-    // Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does.
-    return end.usage.source === "provider" || cost < row.reserved ? cost : row.reserved;
-  }
+function priceStamp(bound: TokenUsage, price: Price) {
+  return { amount: priceOf(bound, price), price: priceDocument(price) };
+}
+
+async function setAside(deps: LedgerDeps, origin: CallOrigin, row: UsageRow, cost: ReturnType<typeof priceStamp>): Promise<void> {
+  row.price = cost.price;
+  row.budgetId = await deps.reserve({ organizationId: row.organizationId, amount: cost.amount, requestId: origin.requestId });
+  row.reserved = cost.amount;
+}
+
+/** Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does. */
+function chargeOf(
+  price: Model["price"] | undefined,
+  end: CallEnd,
+  { tokens, reserved }: { tokens: TokenUsage; reserved: NanoDollars },
+): NanoDollars {
+  if (price === undefined || price === "free") return 0n;
+  const cost = priceOf(tokens, price);
+  return end.usage.source === "provider" || cost < reserved ? cost : reserved;
+}
+
+function tokensOf(usage: CallEnd["usage"], bound: TokenUsage): TokenUsage {
+  if ("tokens" in usage) return usage.tokens;
+  return usage.source === "bound" ? bound : noTokens;
+}
+
+/** The row that stands if this process dies: what is set aside is charged in full. */
+function crashRow(row: UsageRow, bound: TokenUsage): UsageRow {
+  if (row.budgetId === null) return { ...row, outcome: "crash" };
+  return { ...row, ...tokenColumns(bound), outcome: "crash", usageSource: "bound", cost: row.reserved };
 }
 
 function emptyRow(origin: CallOrigin, now: number): UsageRow {

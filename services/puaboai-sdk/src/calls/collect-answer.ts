@@ -5,7 +5,7 @@ import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { findUsage } from "../usage/find-usage.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, takeOver } from "./exchange.ts";
-import { type AnswerSink, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forward-call.ts";
+import { type AnswerSink, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
 
 // 2,048 embeddings of 3,072 numbers are about 130 MB of text; more is no answer.
 const largestAnswer = 160 * 1024 * 1024;
@@ -13,18 +13,18 @@ const largestAnswer = 160 * 1024 * 1024;
 /** Statuses that speak of our account at the provider, not of the client's request: 401, 402, 403, 407. */
 const ourTrouble: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
+interface AnswerHead {
+  status: number;
+  headers: UpstreamHeaders;
+}
+
 /** Gathers a whole answer, reads what it cost and sends it on byte for byte, head and body together. */
-export function collectAnswer(
-  call: ForwardedCall,
-  head: { status: number; headers: UpstreamHeaders },
-  controls: SinkControls,
-): AnswerSink {
+export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: SinkControls): AnswerSink {
   const chunks: Buffer[] = [];
   let bytes = 0;
 
   function fail(failure: UpstreamFailure): void {
-    // A provider that had already refused has done no work.
-    call.ledger.finish(head.status < 400 ? failedEnd(call, failure) : { ...failedEnd(call, failure), usage: { source: "none" } });
+    call.ledger.finish({ ...failedEnd(call, failure), ...chargeless(head) });
     controls.reject(failure.problem());
   }
 
@@ -32,66 +32,69 @@ export function collectAnswer(
     data(chunk) {
       call.ledger.firstByte();
       bytes += chunk.length;
-      if (bytes > largestAnswer) {
+      if (bytes <= largestAnswer) {
+        chunks.push(chunk);
+      } else {
         controls.abort();
         fail(new UpstreamFailure("failed", true, { message: "the answer is too large" }));
-        return true;
       }
-      chunks.push(chunk);
       return true;
     },
     end() {
       const body = chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, bytes);
-      const json = isJson(mediaTypeOf(head.headers)) && head.headers["content-encoding"] === undefined;
-      if (head.status >= 200 && head.status < 300) {
-        if (json) return answer(body, { outcome: "ok", httpStatus: head.status, usage: usageOf(call, body) });
-        return fail(
-          new UpstreamFailure("failed", true, { message: `an answer of type ${mediaTypeOf(head.headers) || "nothing"}` }),
-        );
+      const end = endOf(call, head, body);
+      if (end) {
+        sendOn(call, head, { body, end });
+        controls.resolve();
+      } else if (head.status >= 200 && head.status < 300) {
+        const message = `an answer of type ${mediaTypeOf(head.headers) || "nothing"}`;
+        fail(new UpstreamFailure("failed", true, { message }));
+      } else {
+        controls.reject(refuse(call, head));
       }
-      if (json && head.status >= 400 && head.status < 500 && !ourTrouble.has(head.status)) {
-        return answer(body, {
-          outcome: "error",
-          httpStatus: head.status,
-          errorCode: "upstream_refused",
-          usage: { source: "none" },
-        });
-      }
-      refuse();
     },
     fail,
     abandon() {
-      call.ledger.finish({
-        outcome: "aborted",
-        httpStatus: null,
-        usage: head.status < 400 ? unknownUsage(call) : { source: "none" },
-      });
+      call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: unknownUsage(call), ...chargeless(head) });
     },
   };
+}
 
-  function answer(body: Buffer, end: CallEnd): void {
-    const cost = call.ledger.finish(end);
-    const raw = takeOver(call, head.status, {
-      ...passingHeaders(head.headers),
-      ...answerHeaders(call.model),
-      "content-length": body.length,
-      "x-nexus-cost-nanos": cost.toString(),
-    });
-    raw.end(body);
-    controls.resolve();
-  }
+/** A provider that has refused has done no work. */
+function chargeless(head: AnswerHead): { usage?: CallEnd["usage"] } {
+  return head.status >= 400 ? { usage: { source: "none" } } : {};
+}
 
-  /** Provider's errors are told as ours: their text may hold what is only for us. */
-  function refuse(): void {
-    call.logRefusal({ provider: call.model.provider, status: head.status }, "a provider refused a call");
-    const retryAfter = head.headers["retry-after"];
-    const problem = new Problem("upstream_failed", undefined, {
-      cause: new Error(`the provider answered ${head.status}`),
-      headers: typeof retryAfter === "string" && /^\d{1,6}$/.test(retryAfter) ? { "retry-after": retryAfter } : {},
-    });
-    call.ledger.finish({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
-    controls.reject(problem);
-  }
+/** How the call ends when the client gets this very answer; `undefined` when it must not. */
+function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | undefined {
+  const { status, headers } = head;
+  if (!isJson(mediaTypeOf(headers)) || headers["content-encoding"] !== undefined) return undefined;
+  if (status >= 200 && status < 300) return { outcome: "ok", httpStatus: status, usage: usageOf(call, body) };
+  if (status < 400 || status >= 500 || ourTrouble.has(status)) return undefined;
+  return { outcome: "error", httpStatus: status, errorCode: "upstream_refused", usage: { source: "none" } };
+}
+
+function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Buffer; end: CallEnd }): void {
+  // The account is written down before the client can have its last byte.
+  const cost = call.ledger.finish(end);
+  takeOver(call, head.status, {
+    ...passingHeaders(head.headers),
+    ...answerHeaders(call.model),
+    "content-length": body.length,
+    "x-nexus-cost-nanos": cost.toString(),
+  }).end(body);
+}
+
+/** A provider's trouble is told as ours: its text may hold what is only for us. */
+function refuse(call: ForwardedCall, head: AnswerHead): Problem {
+  call.logRefusal({ provider: call.model.provider, status: head.status }, "a provider refused a call");
+  const retryAfter = head.headers["retry-after"];
+  const problem = new Problem("upstream_failed", undefined, {
+    cause: new Error(`the provider answered ${head.status}`),
+    headers: typeof retryAfter === "string" && /^\d{1,6}$/.test(retryAfter) ? { "retry-after": retryAfter } : {},
+  });
+  call.ledger.finish({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
+  return problem;
 }
 
 function usageOf(call: ForwardedCall, body: Buffer): CallEnd["usage"] {

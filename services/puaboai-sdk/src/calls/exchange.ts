@@ -8,7 +8,7 @@ export interface Exchange {
   reply: FastifyReply;
   ledger: CallLedger;
   /** Writes the log line of a request whose client went away: the framework sees no end of it. */
-  logAbandoned(request: FastifyRequest, reply: FastifyReply): void;
+  logAbandoned: (request: FastifyRequest, reply: FastifyReply) => void;
 }
 
 /**

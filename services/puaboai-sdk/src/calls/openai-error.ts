@@ -1,5 +1,5 @@
 import type { ProblemDocument } from "@nexus/contracts/common";
-import { Problem, type RequestId } from "@nexus/core";
+import type { Problem, RequestId } from "@nexus/core";
 import { type ErrorDialect, problemDocument } from "@nexus/http";
 
 /** The error shape of OpenAI's API, with our code and request id inside. */

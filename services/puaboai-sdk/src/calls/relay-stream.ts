@@ -5,7 +5,7 @@ import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
-import type { AnswerSink, ForwardedCall, SinkControls } from "./forward-call.ts";
+import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
 import { errorFrame } from "./openai-error.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { Problem } from "@nexus/core";
+import type { Problem } from "@nexus/core";
 import { expect, test } from "vitest";
 import { readChatRequest, upstreamChatBody } from "./chat-request.ts";
 

@@ -1,4 +1,12 @@
-import { chatAnswer, type FakeUpstream, htmlError, silence, startFakeUpstream, waitFor } from "@nexus/testing";
+import {
+  chatAnswer,
+  type FakeUpstream,
+  htmlError,
+  silence,
+  startFakeUpstream,
+  type UpstreamScript,
+  waitFor,
+} from "@nexus/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ProviderSettings } from "../settings/provider-settings.ts";
 import { openUpstream, type Upstream, type UpstreamHeaders } from "./open-upstream.ts";
@@ -80,16 +88,15 @@ test("a provider that is down is unreached", async () => {
   });
 });
 
+/** One piece, then nothing more. */
+const stall: UpstreamScript = (response) => {
+  response.writeHead(200).write("x");
+  return new Promise((resolve) => response.on("close", resolve));
+};
+
 test.each([
   ["first byte", { firstByteMs: 60 }, silence()],
-  [
-    "idle",
-    { idleMs: 60 },
-    ((response) => {
-      response.writeHead(200).write("x");
-      return new Promise<void>((resolve) => response.on("close", resolve));
-    }) as ReturnType<typeof silence>,
-  ],
+  ["idle", { idleMs: 60 }, stall],
   ["total", { totalMs: 60 }, silence()],
 ] as const)("the %s deadline ends a call and its connection", async (which, limits, script) => {
   provider.answerWith(script);

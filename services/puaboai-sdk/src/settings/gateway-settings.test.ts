@@ -3,7 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ConfigError } from "@nexus/config";
+import type { ConfigError } from "@nexus/config";
 import { expect, test } from "vitest";
 import { gatewayConfigField, parseGatewaySettings, readGatewaySettings } from "./gateway-settings.ts";
 import { priceOf } from "./price.ts";

@@ -38,7 +38,7 @@ export function readPrice(
   kind: "chat" | "embeddings" | undefined,
 ): Price | "free" | undefined {
   const node = model.child("price");
-  if (!model.has("price")) return void model.refuse("price", "is required: `free`, or what a million tokens cost");
+  if (!model.has("price")) return model.refuse("price", "is required: `free`, or what a million tokens cost");
   if (scalarSource(node) === "free") return "free";
   const fields = fieldsOf(file, node, `${model.path}.price`);
   if (!fields) return undefined;
@@ -55,7 +55,7 @@ export function readPrice(
   fields.finish();
   if (input === undefined || output === undefined || cachedInput === undefined || !source || !effective) return undefined;
   if (cachedInput > input)
-    return void fields.refuse("cached_input", "must not be above input: a call's bound counts all of its input at `input`");
+    return fields.refuse("cached_input", "must not be above input: a call's bound counts all of its input at `input`");
   return { input, output, cachedInput, source, effective };
 }
 
@@ -65,8 +65,8 @@ function dollars(fields: YamlFields, name: string): NanoDollars | undefined {
   try {
     const nanos = nanosFromDollars(text);
     if (nanos <= nanosFromDollars("1000000")) return nanos;
-    return void fields.refuse(name, "must be at most 1000000 dollars for a million tokens");
+    return fields.refuse(name, "must be at most 1000000 dollars for a million tokens");
   } catch {
-    return void fields.refuse(name, 'must be dollars for a million tokens, such as "2.50"');
+    return fields.refuse(name, 'must be dollars for a million tokens, such as "2.50"');
   }
 }

@@ -108,15 +108,15 @@ function readBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean): string 
   if (text === undefined) return undefined;
   const url = URL.parse(text);
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    return void fields.refuse("base_url", "must be a URL starting with https:// or http://");
+    return fields.refuse("base_url", "must be a URL starting with https:// or http://");
   }
-  if (url.username !== "" || url.password !== "") return void fields.refuse("base_url", "must not hold a user name or password");
-  if (url.search !== "" || url.hash !== "") return void fields.refuse("base_url", "must not have a query or a fragment");
+  if (url.username !== "" || url.password !== "") return fields.refuse("base_url", "must not hold a user name or password");
+  if (url.search !== "" || url.hash !== "") return fields.refuse("base_url", "must not have a query or a fragment");
   if (!allowsPrivateNetwork && isPrivateHost(url.hostname)) {
-    return void fields.refuse("base_url", "lies in a private network: set allow_private_network if that is meant");
+    return fields.refuse("base_url", "lies in a private network: set allow_private_network if that is meant");
   }
   if (!allowsPrivateNetwork && url.protocol === "http:") {
-    return void fields.refuse(
+    return fields.refuse(
       "base_url",
       "must start with https://: over http:// everybody on the way reads key and prompts (allow_private_network lifts this)",
     );

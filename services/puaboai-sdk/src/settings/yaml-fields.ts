@@ -15,7 +15,7 @@ import {
 export interface YamlFile {
   root: Node | null;
   /** Adds a fault: `gateway.yaml:12: models[0].kind must be …`. */
-  refuse(node: Node | null | undefined, path: string, detail: string): void;
+  refuse(node: Node | null | undefined, path: string, detail: string): undefined;
   faults: string[];
 }
 
@@ -31,7 +31,8 @@ export interface YamlFields {
   oneOf<const T extends string>(name: string, values: readonly T[]): T | undefined;
   child(name: string): Node | null | undefined;
   has(name: string): boolean;
-  refuse(name: string, detail: string): void;
+  /** Adds a fault; the value of the field is then unknown. */
+  refuse(name: string, detail: string): undefined;
   finish(): void;
 }
 
@@ -45,7 +46,10 @@ export function parseYamlFile(text: string, fileName: string): YamlFile {
   return {
     root: document.contents,
     faults,
-    refuse: (node, path, detail) => void faults.push(`${at(node?.range?.[0])} ${path === "" ? "the file" : path} ${detail}`),
+    refuse: (node, path, detail) => {
+      faults.push(`${at(node?.range?.[0])} ${path === "" ? "the file" : path} ${detail}`);
+      return undefined;
+    },
   };
 }
 
@@ -58,7 +62,7 @@ export function fieldsOf(file: YamlFile, node: Node | null | undefined, path: st
   const unread = new Map(node.items.map((pair) => [keyOf(pair as Pair<Node, Node | null>), pair as Pair<Node, Node | null>]));
   const all = new Map(unread);
   const pathOf = (name: string) => (path === "" ? name : `${path}.${name}`);
-  const refuse = (name: string, detail: string) =>
+  const refuse = (name: string, detail: string): undefined =>
     file.refuse(all.get(name)?.value ?? all.get(name)?.key ?? node, pathOf(name), detail);
   const child = (name: string) => {
     unread.delete(name);
@@ -75,16 +79,16 @@ export function fieldsOf(file: YamlFile, node: Node | null | undefined, path: st
     optionalText: (name, rule) => (all.has(name) ? fields.text(name, rule) : undefined),
     text(name, rule = {}) {
       const value = source(name);
-      if (value === undefined) return void refuse(name, all.has(name) ? "must be a text" : "is required");
-      if (value.length > (rule.maxLength ?? 1024)) return void refuse(name, "is too long");
-      if (rule.pattern && !rule.pattern.test(value)) return void refuse(name, rule.saying ?? `must match ${rule.pattern.source}`);
+      if (value === undefined) return refuse(name, all.has(name) ? "must be a text" : "is required");
+      if (value.length > (rule.maxLength ?? 1024)) return refuse(name, "is too long");
+      if (rule.pattern && !rule.pattern.test(value)) return refuse(name, rule.saying ?? `must match ${rule.pattern.source}`);
       return value;
     },
     integer(name, { min, max }) {
       const value = source(name);
-      if (value === undefined && !all.has(name)) return void refuse(name, "is required");
+      if (value === undefined && !all.has(name)) return refuse(name, "is required");
       const number = /^\d{1,15}$/.test(value ?? "") ? Number(value) : Number.NaN;
-      if (!(number >= min && number <= max)) return void refuse(name, `must be a whole number from ${min} to ${max}`);
+      if (!(number >= min && number <= max)) return refuse(name, `must be a whole number from ${min} to ${max}`);
       return number;
     },
     integerOr: (name, fallback, range) => (all.has(name) ? (fields.integer(name, range) ?? fallback) : fallback),

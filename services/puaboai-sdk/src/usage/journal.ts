@@ -9,19 +9,6 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writ
 import { join } from "node:path";
 import { keyOf, readRow, type UsageRow, writeRow } from "./usage-row.ts";
 
-export interface Journal {
-  /** Appends the latest state of a call. @throws the file system's error; the record is then nowhere. */
-  append(row: UsageRow): void;
-  /** PostgreSQL has this call: its record may go. */
-  settled(row: UsageRow): void;
-  /** Bytes on disk. */
-  size(): number;
-  /** What the last append ended with, until one succeeds. */
-  fault(): Error | undefined;
-  /** Closes the file; removes it when nothing in it is owed any more. */
-  close(): void;
-}
-
 interface Segment {
   path: string;
   handle: number;
@@ -38,97 +25,124 @@ interface JournalOptions {
   segmentBytes?: number;
 }
 
-export function openJournal(options: JournalOptions): Journal {
-  const segmentBytes = options.segmentBytes ?? 4 * 1024 * 1024;
-  const places = new Map<string, Segment>();
-  const segments = new Set<Segment>();
-  let count = 0;
-  let torn = false;
-  let moving = false;
-  let lastFault: Error | undefined;
-  mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-  let current = openSegment();
+/** The journal of this process; owns its files. */
+export class Journal {
+  readonly #options: Required<JournalOptions>;
+  readonly #places = new Map<string, Segment>();
+  readonly #segments = new Set<Segment>();
+  #current: Segment;
+  #count = 0;
+  #liveBytes = 0;
+  #torn = false;
+  #moving = false;
+  #fault: Error | undefined;
 
-  function openSegment(): Segment {
-    const path = join(options.directory, `${options.processId}.${count++}.jsonl`);
+  constructor(options: JournalOptions) {
+    this.#options = { segmentBytes: 4 * 1024 * 1024, ...options };
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    this.#current = this.#openSegment();
+  }
+
+  /** Bytes of records that PostgreSQL has not taken. What the files hold beyond them is bounded by their size. */
+  get size(): number {
+    return this.#liveBytes;
+  }
+
+  /** What the last append ended with, until one succeeds. */
+  get fault(): Error | undefined {
+    return this.#fault;
+  }
+
+  /** Appends the latest state of a call. @throws the file system's error; the record may then be lost with the process */
+  append(row: UsageRow): void {
+    try {
+      this.#write(keyOf(row), writeRow(row));
+      this.#fault = undefined;
+    } catch (error) {
+      this.#fault = error as Error;
+      throw error;
+    }
+  }
+
+  /** PostgreSQL has this call: its record may go. */
+  settled(row: UsageRow): void {
+    this.#leave(keyOf(row));
+  }
+
+  /** Closes the files and removes those in which nothing is owed any more. */
+  close(): void {
+    for (const segment of this.#segments) {
+      if (segment.live.size === 0) this.#remove(segment);
+      else closeSync(segment.handle);
+    }
+    this.#segments.clear();
+  }
+
+  #openSegment(): Segment {
+    const path = join(this.#options.directory, `${this.#options.processId}.${this.#count++}.jsonl`);
     const segment: Segment = { path, handle: openSync(path, "ax", 0o600), bytes: 0, live: new Map(), liveBytes: 0 };
-    segments.add(segment);
+    this.#segments.add(segment);
     return segment;
   }
 
-  function write(key: string, line: string): void {
-    if (current.bytes >= segmentBytes) {
-      const full = current;
-      current = openSegment();
-      tidy(full);
+  #write(key: string, line: string): void {
+    if (this.#current.bytes >= this.#options.segmentBytes) {
+      const full = this.#current;
+      this.#current = this.#openSegment();
+      this.#tidy(full);
     }
+    const segment = this.#current;
     // After a half-written record the next one starts on a line of its own.
-    const bytes = Buffer.from(torn ? `\n${line}\n` : `${line}\n`);
-    torn = true;
+    const bytes = Buffer.from(this.#torn ? `\n${line}\n` : `${line}\n`);
+    this.#torn = true;
     for (let at = 0; at < bytes.length;) {
-      const written = writeSync(current.handle, bytes, at);
+      const written = writeSync(segment.handle, bytes, at);
       at += written;
-      current.bytes += written;
+      segment.bytes += written;
     }
-    torn = false;
-    leave(key);
-    current.live.set(key, line);
-    current.liveBytes += line.length;
-    places.set(key, current);
+    this.#torn = false;
+    this.#leave(key);
+    segment.live.set(key, line);
+    segment.liveBytes += line.length;
+    this.#liveBytes += line.length;
+    this.#places.set(key, segment);
   }
 
-  function leave(key: string): void {
-    const segment = places.get(key);
+  #leave(key: string): void {
+    const segment = this.#places.get(key);
     if (!segment) return;
-    segment.liveBytes -= segment.live.get(key)?.length ?? 0;
+    const bytes = segment.live.get(key)?.length ?? 0;
+    segment.liveBytes -= bytes;
+    this.#liveBytes -= bytes;
     segment.live.delete(key);
-    places.delete(key);
-    tidy(segment);
+    this.#places.delete(key);
+    this.#tidy(segment);
   }
 
   /** A file goes when nothing in it is owed; when little is, that moves on, so that one long call does not pin megabytes. */
-  function tidy(segment: Segment): void {
-    if (segment === current || moving || !segments.has(segment)) return;
-    if (segment.live.size > 0 && segment.liveBytes * 4 < segment.bytes && current.bytes < segmentBytes) {
-      moving = true;
-      try {
-        for (const [key, line] of [...segment.live]) write(key, line);
-      } catch {
-        // What could not move stays where it is, and is as safe there.
-      } finally {
-        moving = false;
-      }
-    }
-    if (segment.live.size === 0) remove(segment);
+  #tidy(segment: Segment): void {
+    if (segment === this.#current || this.#moving || !this.#segments.has(segment)) return;
+    const movable = segment.live.size > 0 && segment.liveBytes * 4 < segment.bytes;
+    if (movable && this.#current.bytes < this.#options.segmentBytes) this.#moveOn(segment);
+    if (segment.live.size === 0) this.#remove(segment);
   }
 
-  function remove(segment: Segment): void {
-    if (!segments.delete(segment)) return;
+  #moveOn(segment: Segment): void {
+    this.#moving = true;
+    try {
+      for (const [key, line] of Array.from(segment.live)) this.#write(key, line);
+    } catch {
+      // What could not move stays where it is, and is as safe there.
+    } finally {
+      this.#moving = false;
+    }
+  }
+
+  #remove(segment: Segment): void {
+    if (!this.#segments.delete(segment)) return;
     closeSync(segment.handle);
     rmSync(segment.path, { force: true });
   }
-
-  return {
-    append(row) {
-      try {
-        write(keyOf(row), writeRow(row));
-        lastFault = undefined;
-      } catch (error) {
-        lastFault = error as Error;
-        throw error;
-      }
-    },
-    settled: (row) => leave(keyOf(row)),
-    size: () => [...segments].reduce((sum, segment) => sum + segment.bytes, 0),
-    fault: () => lastFault,
-    close() {
-      for (const segment of [...segments]) {
-        if (segment.live.size === 0) remove(segment);
-        else closeSync(segment.handle);
-      }
-      segments.clear();
-    },
-  };
 }
 
 /** The latest record of every call in the journal files of one process, and how many lines were torn. */

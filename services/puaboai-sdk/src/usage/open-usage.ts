@@ -5,10 +5,10 @@ import { newUuid } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
 import { releaseGrants } from "../budgets/budgets.store.ts";
-import { openJournal } from "./journal.ts";
+import { Journal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
 import { ownSpool } from "./spool-owner.ts";
-import { openUsageRecorder, type UsageRecorder } from "./usage-recorder.ts";
+import { UsageRecorder } from "./usage-recorder.ts";
 import { keyOf, type UsageRow, writeRow } from "./usage-row.ts";
 import { ensureMonthPartitions } from "./usage.store.ts";
 
@@ -38,20 +38,20 @@ export async function openUsage(options: UsageOptions): Promise<Usage> {
   const processId = newUuid();
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const owner = await ownSpool(directory, processId);
-  const journal = openJournal({ directory, processId });
+  const journal = new Journal({ directory, processId });
   const setAside = asideWriter(directory, logger);
-  const recorder = openUsageRecorder({ db, processId, journal, logger, maxJournalBytes: options.maxJournalBytes, setAside });
+  const recorder = new UsageRecorder({ db, processId, journal, logger, maxJournalBytes: options.maxJournalBytes, setAside });
   const care = every(neighbourCareMs, () => replayJournals({ db, directory, processId, logger, setAside }), logger);
   const partitions = every(partitionCareMs, () => ensureMonthPartitions(db), logger);
   await Promise.all([care.once(), partitions.once()]);
   return {
     processId,
     recorder,
-    probeSpool: () => probeSpool(directory, processId, journal.fault()),
+    probeSpool: () => probeSpool(directory, processId, journal.fault),
     async close() {
       await Promise.all([care.stop(), partitions.stop()]);
       await recorder.close();
-      if (recorder.waiting() === 0) {
+      if (recorder.waiting === 0) {
         await inTransaction(db, (tx) => releaseGrants(tx, processId)).catch((error: unknown) => {
           logger.warn({ err: error }, "what this process had set aside stays so until its spool is replayed");
         });

@@ -11,8 +11,8 @@ interface ReplayOptions {
   directory: string;
   /** Our own process: its journal is not replayed while it lives. */
   processId: string;
-  logger: Logger;
-  setAside(row: UsageRow, error: unknown): void;
+  logger: Pick<Logger, "info">;
+  setAside: (row: UsageRow, error: unknown) => void;
 }
 
 const batchRows = 500;

@@ -6,7 +6,7 @@ interface SettleOptions {
   db: Db;
   /** The process whose grants paid for the rows. */
   processId: string;
-  setAside(row: UsageRow, error: unknown): void;
+  setAside: (row: UsageRow, error: unknown) => void;
 }
 
 /** "no partition of relation found for row"; also any other violated check, which one row at a time will tell. */

@@ -6,10 +6,10 @@ import { type Database, type Db, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { reserve } from "../budgets/budgets.store.ts";
-import { type Journal, openJournal, readJournal } from "./journal.ts";
+import { Journal, readJournal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
 import { isOwnerAlive, ownSpool, type SpoolOwner } from "./spool-owner.ts";
-import { openUsageRecorder, type UsageRecorder } from "./usage-recorder.ts";
+import { UsageRecorder } from "./usage-recorder.ts";
 import type { UsageRow } from "./usage-row.ts";
 
 let database: TestDatabase;
@@ -21,7 +21,7 @@ let journal: Journal;
 let spool: SpoolOwner;
 let recorder: UsageRecorder;
 let aside: UsageRow[];
-const logger = { info() {}, warn() {}, error() {} } as never;
+const logger = { info: () => {}, warn: () => {}, error: () => {} };
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -47,8 +47,8 @@ async function open(db: Db): Promise<void> {
   processId = newUuid();
   aside = [];
   spool = await ownSpool(directory, processId);
-  journal = openJournal({ directory, processId, segmentBytes: 4096 });
-  recorder = openUsageRecorder({ db, processId, journal, logger, maxJournalBytes: 1 << 20, setAside: (r) => void aside.push(r) });
+  journal = new Journal({ directory, processId, segmentBytes: 4096 });
+  recorder = new UsageRecorder({ db, processId, journal, logger, maxJournalBytes: 1 << 20, setAside: (r) => void aside.push(r) });
 }
 
 /** As after kill -9: nothing is flushed, the files stay, the socket no longer answers. */
@@ -119,7 +119,7 @@ test("a finished call is in PostgreSQL within the group commit, and its journal 
   recorder.begin({ ...call, outcome: "crash" });
   recorder.finish(call);
   await waitFor(async () => (await rowsOf(call.organizationId)).length === 1);
-  expect(recorder.waiting()).toBe(0);
+  expect(recorder.waiting).toBe(0);
   expect(readdirSync(directory).filter((name) => name.endsWith(".jsonl"))).toHaveLength(1);
 });
 
@@ -156,10 +156,10 @@ test("what a killed process had begun is charged in full, what it had finished a
   processId = newUuid();
   await Promise.all([replay(), replay()]);
   expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 240n, granted_nanos: 0n });
-  expect((await rowsOf(organizationId)).map((r) => [r.outcome, r.cost_nanos]).toSorted()).toStrictEqual([
-    ["crash", 200n],
-    ["ok", 40n],
-  ]);
+  expect(Object.fromEntries((await rowsOf(organizationId)).map((r) => [r.outcome, r.cost_nanos]))).toStrictEqual({
+    crash: 200n,
+    ok: 40n,
+  });
   expect(readdirSync(directory)).toStrictEqual([]);
   await open(ai.db);
 });
@@ -185,8 +185,8 @@ test("with PostgreSQL away calls go on, the rows wait, and each comes once when 
     recorder.begin({ ...call, outcome: "crash" });
     recorder.finish(call);
   }
-  await expect(recorder.flush()).rejects.toThrow();
-  expect(recorder.waiting()).toBe(50);
+  await expect(recorder.flush()).rejects.toThrow(/ECONNREFUSED|connect/);
+  expect(recorder.waiting).toBe(50);
   await recorder.close();
   await away.close();
   journal.close();
@@ -201,7 +201,7 @@ test("with PostgreSQL away calls go on, the rows wait, and each comes once when 
 
 test("a full journal begins no call", async () => {
   await recorder.close();
-  recorder = openUsageRecorder({ db: ai.db, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });
+  recorder = new UsageRecorder({ db: ai.db, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });
   expect(() => {
     for (let i = 0; i < 10; i++) recorder.begin(row({ outcome: "crash" }));
   }).toThrow(expect.objectContaining({ code: "unavailable" }));
@@ -221,7 +221,7 @@ test("a row that PostgreSQL will never take does not keep the others waiting", a
   await recorder.flush();
   expect(await rowsOf(organizationId)).toHaveLength(2);
   expect(aside).toHaveLength(3);
-  expect(recorder.waiting()).toBe(0);
+  expect(recorder.waiting).toBe(0);
 });
 
 test("a long call does not pin the files of the calls around it", async () => {
@@ -231,7 +231,7 @@ test("a long call does not pin the files of the calls around it", async () => {
     recorder.finish(row());
     if (i % 20 === 19) await recorder.flush();
   }
-  expect(journal.size()).toBeLessThan(20_000);
+  expect(journal.size).toBeLessThan(20_000);
   expect(readJournal(directory, processId).rows).toContainEqual(long);
 });
 

@@ -9,30 +9,15 @@ import type { Journal } from "./journal.ts";
 import { settleRows } from "./settle-rows.ts";
 import type { UsageRow } from "./usage-row.ts";
 
-export interface UsageRecorder {
-  /** Notes a call before its first byte goes upstream. @throws Problem `unavailable` when the journal takes no more */
-  begin(row: UsageRow): void;
-  /** Notes what became of a call that was begun, before its last byte goes to the client. Never throws. */
-  finish(row: UsageRow): void;
-  /** Notes a call that was refused before it began. Never throws; such a row is dropped when the journal is full. */
-  refuse(row: UsageRow): void;
-  /** Resolves when PostgreSQL has every row finished so far; rejects when it does not take them. */
-  flush(): Promise<void>;
-  /** Finished rows that PostgreSQL has not taken yet. */
-  waiting(): number;
-  /** Flushes what can be flushed and stops. */
-  close(): Promise<void>;
-}
-
 interface RecorderOptions {
   db: Db;
   processId: string;
   journal: Journal;
-  logger: Logger;
+  logger: Pick<Logger, "warn" | "error">;
   /** Most bytes of the journal. */
   maxJournalBytes: number;
   /** Gets rows that PostgreSQL will never take. */
-  setAside(row: UsageRow, error: unknown): void;
+  setAside: (row: UsageRow, error: unknown) => void;
 }
 
 const longestWaitMs = 50;
@@ -40,88 +25,108 @@ const mostRows = 500;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
 
-export function openUsageRecorder(options: RecorderOptions): UsageRecorder {
-  const { journal, logger } = options;
-  const queue: UsageRow[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
-  let retryMs = firstRetryMs;
-  let closed = false;
+/** Owns the queue of finished rows and the timer that empties it. */
+export class UsageRecorder {
+  readonly #options: RecorderOptions;
+  readonly #queue: UsageRow[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #retryMs = firstRetryMs;
+  #closed = false;
 
-  function wake(afterMs: number): void {
-    if (closed || timer || queue.length === 0) return;
-    timer = setTimeout(() => {
-      timer = undefined;
-      void commitAll().catch(() => {});
-    }, afterMs);
+  constructor(options: RecorderOptions) {
+    this.#options = options;
   }
 
-  /** One commit at a time: what comes meanwhile makes the next batch. */
-  function commitAll(): Promise<void> {
-    running ??= drain().finally(() => {
-      running = undefined;
-      wake(retryMs);
-    });
-    return running;
+  /** Finished rows that PostgreSQL has not taken yet. */
+  get waiting(): number {
+    return this.#queue.length;
   }
 
-  async function drain(): Promise<void> {
-    while (queue.length > 0) {
-      const batch = queue.slice(0, mostRows);
-      try {
-        await settleRows(options, batch);
-      } catch (error) {
-        retryMs = Math.min(retryMs * 2, longestRetryMs);
-        logger.warn({ err: error, waiting: queue.length, unavailable: isUnavailable(error) }, "usage rows wait for PostgreSQL");
-        throw error;
-      }
-      retryMs = firstRetryMs;
-      queue.splice(0, batch.length);
-      for (const row of batch) journal.settled(row);
+  /** Notes a call before its first byte goes upstream. @throws Problem `unavailable` when the journal takes no more */
+  begin(row: UsageRow): void {
+    if (this.#isFull()) throw full("the usage journal is full");
+    try {
+      this.#options.journal.append(row);
+    } catch (cause) {
+      throw full("the usage journal cannot be written", cause);
     }
   }
 
-  function finish(row: UsageRow): void {
+  /** Notes what became of a call that was begun, before its last byte goes to the client. Never throws. */
+  finish(row: UsageRow): void {
+    const { journal, logger } = this.#options;
     try {
       journal.append(row);
     } catch (error) {
       // The call is done and its answer is owed; the row still goes to PostgreSQL from memory.
       logger.error({ err: error, request_id: row.requestId }, "a finished call could not be written to the usage journal");
     }
-    queue.push(row);
+    this.#queue.push(row);
     // A full batch need not wait, unless PostgreSQL is away and each retry is spaced.
-    if (queue.length >= mostRows && !running && retryMs === firstRetryMs) void commitAll().catch(() => {});
-    else wake(longestWaitMs);
+    if (this.#queue.length >= mostRows && !this.#running && this.#retryMs === firstRetryMs)
+      void this.#commitAll().catch(() => {});
+    else this.#wake(longestWaitMs);
   }
 
-  return {
-    finish,
-    refuse(row) {
-      if (journal.size() < options.maxJournalBytes) finish(row);
-    },
-    begin(row) {
-      if (journal.size() >= options.maxJournalBytes) throw full("the usage journal is full");
+  /** Notes a call that was refused before it began. Never throws; such a row is dropped when the journal is full. */
+  refuse(row: UsageRow): void {
+    if (!this.#isFull()) this.finish(row);
+  }
+
+  /** Resolves when PostgreSQL has every row finished so far; rejects when it does not take them. */
+  async flush(): Promise<void> {
+    // A commit under way may have begun before the last row came.
+    await this.#running?.catch(() => {});
+    await this.#commitAll();
+  }
+
+  /** Flushes what can be flushed and stops. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.flush().catch((error: unknown) => {
+      this.#options.logger.warn({ err: error, waiting: this.waiting }, "usage rows stay in the journal for the next start");
+    });
+  }
+
+  #isFull(): boolean {
+    return this.#options.journal.size >= this.#options.maxJournalBytes;
+  }
+
+  #wake(afterMs: number): void {
+    if (this.#closed || this.#timer || this.#queue.length === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#commitAll().catch(() => {});
+    }, afterMs);
+  }
+
+  /** One commit at a time: what comes meanwhile makes the next batch. */
+  #commitAll(): Promise<void> {
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = undefined;
+      this.#wake(this.#retryMs);
+    });
+    return this.#running;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.slice(0, mostRows);
       try {
-        journal.append(row);
-      } catch (cause) {
-        throw full("the usage journal cannot be written", cause);
+        await settleRows(this.#options, batch);
+      } catch (error) {
+        this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+        const fields = { err: error, waiting: this.waiting, unavailable: isUnavailable(error) };
+        this.#options.logger.warn(fields, "usage rows wait for PostgreSQL");
+        throw error;
       }
-    },
-    async flush() {
-      // A commit under way may have begun before the last row came.
-      await running?.catch(() => {});
-      await commitAll();
-    },
-    waiting: () => queue.length,
-    async close() {
-      closed = true;
-      clearTimeout(timer);
-      await running?.catch(() => {});
-      await commitAll().catch((error: unknown) => {
-        logger.warn({ err: error, waiting: queue.length }, "usage rows stay in the journal for the next start");
-      });
-    },
-  };
+      this.#retryMs = firstRetryMs;
+      this.#queue.splice(0, batch.length);
+      for (const row of batch) this.#options.journal.settled(row);
+    }
+  }
 }
 
 function full(detail: string, cause?: unknown): Problem {

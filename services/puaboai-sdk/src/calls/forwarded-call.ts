@@ -1,0 +1,56 @@
+import type { RemoteModel } from "../catalogue/catalogue.ts";
+import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import type { CallEnd } from "./call-ledger.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** A call whose body is ready for the provider and whose money is set aside. */
+export interface ForwardedCall extends Exchange {
+  model: RemoteModel;
+  path: "/chat/completions" | "/embeddings";
+  body: Buffer;
+  /** The client wants a stream. */
+  stream: boolean;
+  withholdsUsageFrame: boolean;
+  /** What the input is billed when the provider does not say, tokens. */
+  countedInput: number;
+  logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;
+}
+
+/** Takes an answer apart as it comes. */
+export interface AnswerSink {
+  /** False asks for a pause. */
+  data(chunk: Buffer): boolean;
+  end(): void;
+  fail(failure: UpstreamFailure): void;
+  /** The client went away. */
+  abandon(): void;
+}
+
+/** What a sink needs of the call. */
+export interface SinkControls {
+  resolve: () => void;
+  /** The answer is a problem; nothing was sent yet. */
+  reject: (problem: Error) => void;
+  abort: () => void;
+  resume: () => void;
+}
+
+/** The end of a call that never got its whole answer. */
+export function failedEnd(call: ForwardedCall, failure: UpstreamFailure): CallEnd {
+  const { status, code } = failure.problem();
+  return {
+    outcome: "error",
+    httpStatus: status,
+    errorCode: code,
+    usage: failure.reached ? unknownUsage(call) : { source: "none" },
+  };
+}
+
+/**
+ * A stream shows what it has produced: nothing yet. What a provider did for a whole answer that was never seen nobody can tell,
+ * so a hard budget is charged the most it can have been.
+ */
+export function unknownUsage(call: ForwardedCall): CallEnd["usage"] {
+  if (!call.stream) return { source: "bound" };
+  return { source: "counted", tokens: { input: call.countedInput, output: 0, cachedInput: 0, reasoning: 0 } };
+}
