@@ -156,10 +156,11 @@ const rootDirectory = fileURLToPath(new URL("../../../../", import.meta.url));
 let thread: ModelThread;
 let guide: LocalChatModel;
 
-beforeAll(() => {
+beforeAll(async () => {
   // Patient, so that no answer here depends on how busy the machine is.
   thread = new ModelThread({ rootDirectory, vectorPatienceMs: 60_000, deadlineMs: 60_000 });
   guide = guideModel(thread);
+  await thread.search({ text: "warm up", before: "", limit: 1 }, never);
 });
 afterAll(() => thread.close());
 

@@ -111,8 +111,9 @@ test("hostile text is embedded like any other", async () => {
 
 test("the event loop stays free while the model loads and computes", async () => {
   const model = embeddingModel(open());
+  const start = performance.now();
   let longest = 0;
-  let last = performance.now();
+  let last = start;
   const timer = setInterval(() => {
     longest = Math.max(longest, performance.now() - last);
     last = performance.now();
@@ -122,8 +123,7 @@ test("the event loop stays free while the model loads and computes", async () =>
     never,
   );
   clearInterval(timer);
-  // The work itself takes about a second.
-  expect(longest).toBeLessThan(300);
+  expect(longest).toBeLessThan((performance.now() - start) / 3);
 });
 
 test("what runs when the thread dies fails as unavailable, what waits is served by the next thread", async () => {
