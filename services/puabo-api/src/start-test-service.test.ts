@@ -53,6 +53,8 @@ export interface Surroundings {
   database: TestDatabase;
   postgres: Door;
   redis: Door;
+  /** Past the door: for a replica whose way to Redis is another one. */
+  redisUrl: string;
   env: Environment;
   close(): Promise<void>;
 }
@@ -72,6 +74,7 @@ export async function openSurroundings(env: Record<string, string> = {}): Promis
     database,
     postgres,
     redis,
+    redisUrl: redisServer.target.url,
     env: {
       DB_HOST: "127.0.0.1",
       DB_PORT: String(postgres.port),
