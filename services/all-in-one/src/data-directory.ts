@@ -1,4 +1,4 @@
-/** The folder in which one installation lives: made private, and held by one process at a time. */
+/** The folder in which one installation lives: made, and held by one process at a time. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -16,7 +16,8 @@ export interface DataDirectory {
  */
 export function claimDataDirectory(path: string, self: Self): DataDirectory {
   const directory = resolve(path);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  // Others may pass through: as root, PostgreSQL runs as another user. What is secret lies in a folder of its own.
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
   const lock = join(directory, "lock");
   const mine = `${self.pid} ${startOf(self.pid, self)}\n`;
   try {
