@@ -1,10 +1,11 @@
 /** Starts the whole platform as an operator does, in a process of its own, and talks to it over HTTP only. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { freePort, waitFor } from "@nexus/testing";
+import { waitFor } from "@nexus/testing";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -36,21 +37,39 @@ interface Options {
   throughNpm?: boolean;
 }
 
-/** Three free ports whose private neighbours, 10,000 above, are free too. */
+/**
+ * Three free ports whose private neighbours, 10,000 above, are free too. All below 32,768: the system gives ports from there
+ * up to outgoing connections, and one of those could take a port between this look and the start.
+ */
 export async function freePorts(): Promise<Ports> {
   const found: number[] = [];
   while (found.length < 3) {
-    const port = await freePort();
-    if (port < 50_000 && !found.includes(port)) found.push(port);
-    else if (port >= 50_000) found.push(port - 20_000 - found.length);
+    const port = 12_000 + Math.floor(Math.random() * 10_000);
+    if (!found.includes(port) && (await isFree(port)) && (await isFree(port + 10_000))) found.push(port);
   }
   return { api: found[0]!, ai: found[1]!, keys: found[2]! };
+}
+
+/** Whether nothing listens there. */
+export function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+      .once("error", () => resolve(false))
+      .listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}
+
+/** A folder that PostgreSQL's own user may pass through, so that as root too the data stays inside and goes with it. */
+function openFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "nexus-journey-"));
+  chmodSync(folder, 0o755);
+  return folder;
 }
 
 /** Starts it without waiting: for tests of what happens when it cannot start. */
 export async function launchPlatform(options: Options = {}): Promise<PlatformProcess> {
   const ports = options.ports ?? (await freePorts());
-  const dataDirectory = options.dataDirectory ?? mkdtempSync(join(tmpdir(), "nexus-journey-"));
+  const dataDirectory = options.dataDirectory ?? openFolder();
   const [command, ...parameters] = options.throughNpm ? ["npm", "start"] : [process.execPath, "services/all-in-one/src/main.ts"];
   const child = spawn(command, parameters, {
     cwd: root,
@@ -90,14 +109,16 @@ export async function startPlatform(options: Options = {}): Promise<PlatformProc
   const platform = await launchPlatform(options);
   let ended: number | NodeJS.Signals | undefined;
   void platform.exited.then((how) => (ended = how));
-  await waitFor(
-    async () => {
-      if (ended !== undefined) throw new Error(`it ended (${ended}) instead of starting:\n${platform.output()}`);
-      const answers = await Promise.all(Object.values(platform.urls).map((url) => isReady(url)));
-      return answers.every(Boolean);
-    },
-    { timeoutMs: 50_000 },
-  );
+  const isUp = async (): Promise<boolean> => {
+    if (ended !== undefined) throw new Error(`it ended (${ended}) instead of starting`);
+    return (await Promise.all(Object.values(platform.urls).map((url) => isReady(url)))).every(Boolean);
+  };
+  try {
+    await waitFor(isUp, { timeoutMs: 25_000 });
+  } catch (cause) {
+    platform.signal("SIGTERM");
+    throw new Error(`the platform did not come up; it printed:\n${platform.output()}`, { cause });
+  }
   return platform;
 }
 
@@ -110,7 +131,7 @@ export async function stopPlatform(platform: PlatformProcess): Promise<void> {
 
 async function isReady(url: string): Promise<boolean> {
   try {
-    return (await fetch(`${url}/readyz`)).ok;
+    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
   } catch {
     return false;
   }
