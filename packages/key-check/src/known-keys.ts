@@ -38,10 +38,10 @@ export function openKnownKeys(clock: Clock, bounds: { valid: number; refused: nu
   };
 }
 
-/** What may be said about the key at this moment: a valid answer ends when the key does. */
-export function answerAt(known: KnownKey, clock: Clock): VerifyKeyAnswer {
+/** What may be said about the key at the moment `monotonic` of the clock: a valid answer ends when the key does. */
+export function answerAt(known: KnownKey, monotonic: number, clock: Clock): VerifyKeyAnswer {
   if (known.expiresAt === Infinity) return known.answer;
-  return clock.now() >= known.expiresAt || clock.monotonic() >= known.expiresAtMonotonic ? expired : known.answer;
+  return monotonic >= known.expiresAtMonotonic || clock.now() >= known.expiresAt ? expired : known.answer;
 }
 
 function expiryOf(answer: VerifyKeyAnswer, clock: Clock): Pick<KnownKey, "expiresAt" | "expiresAtMonotonic"> {

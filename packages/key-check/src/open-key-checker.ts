@@ -86,10 +86,11 @@ function freshAnswer(state: State, key: string): VerifyKeyAnswer | undefined {
   const digest = digestOf(key);
   const known = state.keys.get(digest);
   if (!known) return parseApiKey(key) ? undefined : notFound;
-  const age = state.clock.monotonic() - known.askedAt;
+  const now = state.clock.monotonic();
+  const age = now - known.askedAt;
   if (age >= state.cacheMs) return undefined;
   if (age * 2 >= state.cacheMs) refresh(state, digest, key);
-  return answerAt(known, state.clock);
+  return answerAt(known, now, state.clock);
 }
 
 async function askedAnswer(state: State, key: string): Promise<VerifyKeyAnswer> {
@@ -134,7 +135,7 @@ async function askNow(state: State, digest: string, key: string): Promise<Verify
   try {
     const answer = await state.pvKeys.ask(key);
     state.retryAt = undefined;
-    return answerAt(state.keys.set(digest, answer, askedAt), state.clock);
+    return answerAt(state.keys.set(digest, answer, askedAt), state.clock.monotonic(), state.clock);
   } catch (error) {
     state.retryAt = state.clock.monotonic() + retryMs;
     state.onAway(error);
@@ -146,7 +147,8 @@ async function askNow(state: State, digest: string, key: string): Promise<Verify
 function blindAnswer(state: State, known: KnownKey): VerifyKeyAnswer | undefined {
   const { answer } = known;
   if (!answer.valid) return answer.code === "revoked" ? answer : undefined;
-  return state.clock.monotonic() - known.askedAt < state.blindMs ? answerAt(known, state.clock) : undefined;
+  const now = state.clock.monotonic();
+  return now - known.askedAt < state.blindMs ? answerAt(known, now, state.clock) : undefined;
 }
 
 function unavailable(cause?: unknown): never {

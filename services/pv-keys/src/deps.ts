@@ -5,8 +5,10 @@ import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db"
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
+import { batchLookups } from "./keys/batch-lookups.ts";
 import { type PepperCheck, pepperCheck } from "./keys/confirm-peppers.ts";
-import { type FindKeyByHash, findKeyByHash } from "./keys/keys.store.ts";
+import type { VerifiedKey } from "./keys/key.ts";
+import { findKeysByHash } from "./keys/keys.store.ts";
 import type { Peppers } from "./peppers.ts";
 
 export interface Deps {
@@ -18,7 +20,8 @@ export interface Deps {
   audit: AuditWriter;
   peppers: Peppers;
   pepperCheck: PepperCheck;
-  findKey: FindKeyByHash;
+  /** The key that one of these hashes (one per pepper version) belongs to. */
+  findKey: (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
   serviceTokens: ServiceTokens;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   cursorSecret: Buffer;
@@ -41,7 +44,7 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     peppers: config.NEXUS_KEY_PEPPERS,
     pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
-    findKey: findKeyByHash(database.db),
+    findKey: batchLookups(findKeysByHash(database.db)),
     serviceTokens: loadServiceTokens(config),
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,

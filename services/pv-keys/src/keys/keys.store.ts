@@ -116,14 +116,15 @@ export async function listKeys(db: Db, filter: KeyFilter): Promise<KeyRow[]> {
   return await query.orderBy("api_keys.created_at", "desc").orderBy("api_keys.id", "desc").limit(filter.limit).execute();
 }
 
-export type FindKeyByHash = (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
+export type FindKeysByHash = (hashes: readonly Buffer[]) => Promise<(VerifiedKey & { hash: Buffer })[]>;
 
-/** Finds the key that one of these hashes (one per pepper version) belongs to. Compiled once: it is asked for all the time. */
-export function findKeyByHash(db: Db): FindKeyByHash {
+/** Finds the keys whose secrets have these hashes. Compiled once: it is asked for all the time. */
+export function findKeysByHash(db: Db): FindKeysByHash {
   const query = db
     .selectFrom("api_key_versions")
     .innerJoin("api_keys", "api_keys.id", "api_key_versions.key_id")
     .select([
+      "hash",
       "api_keys.id",
       "organization_id",
       "owner_kind",
@@ -141,7 +142,7 @@ export function findKeyByHash(db: Db): FindKeyByHash {
     ])
     .where("api_key_versions.hash", "=", sql<Buffer>`ANY(${[]}::bytea[])`)
     .compile();
-  return async (hashes) => (await db.executeQuery<VerifiedKey>({ ...query, parameters: [hashes] })).rows[0];
+  return async (hashes) => (await db.executeQuery<VerifiedKey & { hash: Buffer }>({ ...query, parameters: [hashes] })).rows;
 }
 
 /** The pepper versions that stored hashes were made with. */

@@ -2,11 +2,10 @@ import type { RefusedKey, VerifyKeyAnswer, VerifyKeyRequest } from "@nexus/contr
 import { allowsScope, parseApiKey } from "@nexus/core";
 import { keyDigest, type Peppers, storedHash } from "../peppers.ts";
 import type { PepperCheck } from "./confirm-peppers.ts";
-import { validAnswer } from "./key.ts";
-import type { FindKeyByHash } from "./keys.store.ts";
+import { validAnswer, type VerifiedKey } from "./key.ts";
 
 interface VerifyKeyDeps {
-  findKey: FindKeyByHash;
+  findKey: (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
   peppers: Peppers;
   pepperCheck: PepperCheck;
 }

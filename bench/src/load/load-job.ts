@@ -1,0 +1,20 @@
+export interface LoadJob {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+  connections: number;
+  durationMs: number;
+}
+
+export interface LoadReport {
+  requests: number;
+  /** Answers that were not 200, and connections that broke. */
+  errors: number;
+  durationMs: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** Until the first byte of the body. */
+  firstByteP50Ms: number;
+  /** How many reads an answer came in, in the middle. */
+  readsPerAnswer: number;
+}

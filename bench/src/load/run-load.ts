@@ -1,0 +1,70 @@
+import { connect, type Socket } from "node:net";
+import { answerReader } from "./answer-reader.ts";
+import type { LoadJob, LoadReport } from "./load-job.ts";
+
+interface Counts {
+  latencies: number[];
+  firstBytes: number[];
+  reads: number[];
+  errors: number;
+}
+
+/** Keeps `connections` requests under way until the time is over; each connection sends its next when its last is answered. */
+export async function runLoad(job: LoadJob): Promise<LoadReport> {
+  const counts: Counts = { latencies: [], firstBytes: [], reads: [], errors: 0 };
+  const start = performance.now();
+  const until = start + job.durationMs;
+  await Promise.all(Array.from({ length: job.connections }, () => runConnection(job, counts, until)));
+  const durationMs = performance.now() - start;
+  return {
+    requests: counts.latencies.length,
+    errors: counts.errors,
+    durationMs,
+    p50Ms: quantile(counts.latencies, 0.5),
+    p99Ms: quantile(counts.latencies, 0.99),
+    firstByteP50Ms: quantile(counts.firstBytes, 0.5),
+    readsPerAnswer: quantile(counts.reads, 0.5),
+  };
+}
+
+function runConnection(job: LoadJob, counts: Counts, until: number): Promise<void> {
+  const { hostname, port } = new URL(job.url);
+  const request = requestBytes(job);
+  return new Promise((resolve) => {
+    let sentAt = 0;
+    const socket: Socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    const send = (): void => {
+      if (performance.now() >= until) {
+        socket.end();
+        return;
+      }
+      sentAt = performance.now();
+      socket.write(request);
+    };
+    const reader = answerReader({
+      onBody: () => counts.firstBytes.push(performance.now() - sentAt),
+      onAnswer: (status, reads) => {
+        counts.latencies.push(performance.now() - sentAt);
+        counts.reads.push(reads);
+        if (status !== 200) counts.errors++;
+        send();
+      },
+    });
+    socket.on("connect", send);
+    socket.on("data", (chunk: Buffer) => reader.push(chunk));
+    socket.on("error", () => counts.errors++);
+    socket.on("close", () => resolve());
+  });
+}
+
+function requestBytes(job: LoadJob): Buffer {
+  const { host, pathname } = new URL(job.url);
+  const headers = { host, ...job.headers, "content-length": String(Buffer.byteLength(job.body)) };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`POST ${pathname} HTTP/1.1\r\n${lines.join("")}\r\n${job.body}`);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}

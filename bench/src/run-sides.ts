@@ -1,0 +1,91 @@
+/** Two servers under the same load, in turns: what disturbs the machine disturbs both. */
+import { once } from "node:events";
+import type { Round, RunOptions, Sample } from "./benchmark.ts";
+import type { LoadJob, LoadReport } from "./load/load-job.ts";
+import { type Child, forkProgram } from "./platform/start-child.ts";
+import { cpuMicrosOf } from "./process-cpu.ts";
+
+export interface Side {
+  name: string;
+  pid: number;
+  /** All but how long. */
+  job: Omit<LoadJob, "durationMs" | "connections">;
+}
+
+const loadProgram = new URL("load/main.ts", import.meta.url).pathname;
+
+/** @param connections one set of samples for each of these concurrencies */
+export async function runSides(sides: readonly Side[], connections: readonly number[], options: RunOptions): Promise<Round[]> {
+  const load = forkProgram(loadProgram);
+  try {
+    for (const side of sides) await sendLoad(load, { ...side.job, connections: 32, durationMs: 2000 });
+    const rounds: Round[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      const samples: Sample[] = [];
+      // Who is first takes turns too.
+      const order = round % 2 === 1 ? sides : sides.toReversed();
+      for (const count of connections) for (const side of order) samples.push(await sampleOf(load, side, count, options));
+      rounds.push({ round, samples });
+      options.log(`round ${round} of ${options.rounds}`);
+    }
+    return rounds;
+  } finally {
+    await load.stop();
+  }
+}
+
+async function sampleOf(load: Child, side: Side, connections: number, options: RunOptions): Promise<Sample> {
+  const before = cpuMicrosOf(side.pid);
+  const report = await sendLoad(load, { ...side.job, connections, durationMs: options.seconds * 1000 });
+  const cpuMicros = cpuMicrosOf(side.pid) - before;
+  return {
+    side: side.name,
+    concurrency: connections,
+    ratePerSecond: Math.round((report.requests / report.durationMs) * 1000),
+    cpuMicrosPerRequest: Math.round((cpuMicros / report.requests) * 10) / 10,
+    p50Ms: thousandths(report.p50Ms),
+    p99Ms: thousandths(report.p99Ms),
+    firstByteP50Ms: thousandths(report.firstByteP50Ms),
+    readsPerAnswer: report.readsPerAnswer,
+    errors: report.errors,
+  };
+}
+
+async function sendLoad(load: Child, job: LoadJob): Promise<LoadReport> {
+  load.process.send(job);
+  // `once` must not outlive the answer: a benchmark asks a hundred times.
+  const answered = new AbortController();
+  const { signal } = answered;
+  const ended = once(load.process, "exit", { signal }).then(() => {
+    throw new Error("the load process ended");
+  });
+  ended.catch(() => {});
+  const [report] = (await Promise.race([once(load.process, "message", { signal }), ended])) as [LoadReport];
+  answered.abort();
+  if (report.requests === 0) throw new Error(`nothing was answered at ${job.url}`);
+  return report;
+}
+
+/** Of each round: the figure of one side's sample, at one concurrency. */
+export function figures(rounds: readonly Round[], side: string, figure: string, concurrency?: number): number[] {
+  return rounds.flatMap(({ samples }) =>
+    samples
+      .filter((sample) => sample.side === side && (concurrency === undefined || sample["concurrency"] === concurrency))
+      .map((sample) => Number(sample[figure])),
+  );
+}
+
+/** Of each round: ours against theirs. */
+export function pairs(
+  rounds: readonly Round[],
+  [ours, theirs]: readonly [Side, Side],
+  figure: string,
+  concurrency?: number,
+): [number, number][] {
+  const other = figures(rounds, theirs.name, figure, concurrency);
+  return figures(rounds, ours.name, figure, concurrency).map((value, index) => [value, other[index] ?? Number.NaN]);
+}
+
+function thousandths(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
