@@ -135,6 +135,23 @@ export async function refuseBadSettings({ copy, project }: Scene): Promise<void>
   }
 }
 
+/** A crash loop is no success: the deployment ends with 1, names the service and shows its log. The next one mends it. */
+export async function failOverCrashLoop({ copy, project }: Scene): Promise<void> {
+  const path = join(copy, ".env.pf");
+  const sound = readFileSync(path, "utf8");
+  try {
+    writeFileSync(path, sound.replace(/^NEXUS_GATEWAY_CONFIG=.*$/m, "NEXUS_GATEWAY_CONFIG=/etc/nexus/absent.yaml"));
+    const { code, output } = await run("./deploy-pf.sh", ["--project", project], { cwd: copy });
+    if (code !== 1) throw new Error(`the deployment ended with ${code}`);
+    const shown = output.slice(output.indexOf("The deployment failed"));
+    for (const part of ["did not become healthy", "nexus-cos-puaboai-sdk: restarting", "absent.yaml"]) {
+      if (!shown.includes(part)) throw new Error(`the failure does not say "${part}": ${shown.slice(-1500)}`);
+    }
+  } finally {
+    writeFileSync(path, sound);
+  }
+}
+
 export async function takeDown({ copy, project }: Pick<Scene, "copy" | "project">): Promise<void> {
   const compose = ["compose", "-f", join(copy, "docker-compose.pf.yml"), "-p", project];
   await must("docker", [...compose, "down", "--volumes", "--remove-orphans", "--timeout", "20"]);

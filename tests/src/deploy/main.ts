@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { copyCheckout, isFree } from "./checkout.ts";
 import {
   deployAgain,
+  failOverCrashLoop,
   refuseBadSettings,
   seeContainers,
   seeHardening,
@@ -97,6 +98,7 @@ async function tryDeployment(scene: Scene): Promise<void> {
   await step("recovers from kill -9 of PostgreSQL", () => survivePostgresCrash(scene));
   await step("recovers from kill -9 of Redis", () => surviveRedisCrash(scene));
   await step("bad settings are refused by name", () => refuseBadSettings(scene));
+  await step("a service that cannot start fails the deployment by name", () => failOverCrashLoop(scene));
   await step("./deploy-pf.sh again keeps settings and data", () => deployAgain(scene));
   await step("secrets are files for few eyes, in no environment and in no log", () => seeSecrets(scene));
 }
