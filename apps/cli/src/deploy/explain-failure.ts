@@ -2,19 +2,21 @@
 import { secretFields } from "../env-file/env-fields.ts";
 import type { Deployment, StepError } from "./step.ts";
 
+/** State, health and restarts on the first line, then the output of the last probes. */
+const healthFormat = [
+  "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}, restarted {{.RestartCount}} times",
+  "{{with .State.Health}}{{range .Log}}\n{{.Output}}{{end}}{{end}}",
+].join("");
+
 export async function explainFailure(deployment: Deployment, error: StepError): Promise<string> {
   const { docker } = deployment;
   const parts: string[] = [];
   if (error.evidence) parts.push(error.evidence.trimEnd());
   for (const service of error.services) {
-    const health = await docker.docker([
-      "inspect",
-      "--format",
-      "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{range .Log}}\n{{.Output}}{{end}}{{end}}",
-      service,
-    ]);
+    const health = await docker.docker(["inspect", "--format", healthFormat, service]);
     if (health.code !== 0 || health.stdout.startsWith("running, healthy")) continue;
-    parts.push(`${service}: ${health.stdout.trim().split("\n").slice(-3).join("\n")}`);
+    const [state = "", ...probes] = health.stdout.trim().split("\n");
+    parts.push([`${service}: ${state}`, ...probes.slice(-2)].join("\n"));
     const logs = await docker.docker(["logs", "--tail", "15", service]);
     if (logs.stdout || logs.stderr) parts.push(indent(`${logs.stdout}${logs.stderr}`.trimEnd()));
   }
