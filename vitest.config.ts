@@ -11,8 +11,8 @@ export default defineConfig({
       "bench/src/**/*.test.ts",
     ],
     // Tests start real processes on two cores: a generous bound, never a measure of speed.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     passWithNoTests: false,
     allowOnly: false,
   },

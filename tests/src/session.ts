@@ -1,7 +1,7 @@
 /** A signed-in administrator, as a program over HTTP sees one. */
 import type { PlatformProcess } from "./platform.ts";
 
-export const administrator = { email: "owner@example.test", password: "correct horse battery staple" };
+const administrator = { email: "owner@example.test", password: "correct horse battery staple" };
 /** Settings that make the administrator at the first start. */
 export const headless = { NEXUS_INIT_EMAIL: administrator.email, NEXUS_INIT_PASSWORD: administrator.password };
 
