@@ -49,6 +49,3 @@ export function addLogFields(request: FastifyRequest, fields: Record<string, unk
   const exchange = exchangeOf(request.raw);
   exchange.fields = { ...exchange.fields, ...fields };
 }
-
-/** Nothing to do any more: every answer is logged when it ends, hijacked or not. Stands until its last caller is gone. */
-export function record(_request: FastifyRequest, _reply: unknown, _sinks: unknown): void {}

@@ -1,6 +1,6 @@
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
-import { buildServer, type HealthCheck, record, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
+import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
 import { authenticate } from "./authenticate.ts";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import { reserveBudget } from "./budgets/reserve-budget.ts";
@@ -37,26 +37,14 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
   addBudgetRoutes(server.published, shared);
-  await addCallRoutes(server, callDeps(deps));
+  const calls = callDeps(deps);
+  addChatRoutes(server.published, calls);
+  addEmbeddingRoutes(server.published, calls);
   return server;
 }
 
-/** The routes that hand bodies on: bytes in, bytes out. */
-async function addCallRoutes(server: Server, deps: CallDeps & { bodyLimit: number }): Promise<void> {
-  await server.published.register(async (scope) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser(
-      /^application\/(?:[\w.-]+\+)?json\b/i,
-      { parseAs: "buffer", bodyLimit: deps.bodyLimit },
-      (_request, body, done) => done(null, body),
-    );
-    addChatRoutes(scope, deps);
-    addEmbeddingRoutes(scope, deps);
-  });
-}
-
-function callDeps(deps: Deps): CallDeps & { bodyLimit: number } {
-  const { config, database, logger, metrics, clock, audit, usage } = deps;
+function callDeps(deps: Deps): CallDeps {
+  const { config, database, logger, clock, audit, usage } = deps;
   const budgets = { db: database.db, audit, clock, processId: usage.processId, defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS };
   return {
     clock,
@@ -65,9 +53,8 @@ function callDeps(deps: Deps): CallDeps & { bodyLimit: number } {
     recorder: usage.recorder,
     reserve: (wanted) => reserveBudget(budgets, wanted),
     translate: (error) => toProblem(error, translate),
-    logAbandoned: (request, reply) => record(request, reply, { logger, metrics }),
     logRefusal: (fields, message) => logger.warn(fields, message),
-    bodyLimit: config.NEXUS_MAX_BODY_BYTES,
+    bodyLimitBytes: config.NEXUS_MAX_BODY_BYTES,
   };
 }
 

@@ -2,7 +2,7 @@ import { auditFields } from "@nexus/audit";
 import { type Config, type Field, flag, integer, text, url } from "@nexus/config";
 import { nanosFromDollars } from "@nexus/core";
 import { databaseFields, databaseRules } from "@nexus/db";
-import { serverFields, serviceTokenFields } from "@nexus/http";
+import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
 import { gatewayConfigField } from "./settings/gateway-settings.ts";
 
 const defaultBudget: Field<bigint | undefined> = {
@@ -56,5 +56,5 @@ export const configSchema = {
 export type GatewayConfig = Config<typeof configSchema>;
 
 export function configRules(config: GatewayConfig): string[] {
-  return databaseRules(config);
+  return [...databaseRules(config), ...serverRules(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT)];
 }

@@ -1,5 +1,5 @@
 import { assert, type Clock, Problem } from "@nexus/core";
-import { callerOf, type FastifyReply, type FastifyRequest, type KeyCaller, type PersonCaller, requestContext } from "@nexus/http";
+import { addLogFields, callerOf, type FastifyRequest, type KeyCaller, type PersonCaller, requestContext } from "@nexus/http";
 import type { Catalogue } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import type { CallGate } from "./call-gate.ts";
@@ -10,8 +10,9 @@ export interface CallDeps extends LedgerDeps {
   clock: Clock;
   catalogue: Catalogue;
   gate: CallGate;
+  /** Largest request body. */
+  bodyLimitBytes: number;
   translate(error: unknown): Problem;
-  logAbandoned: (request: FastifyRequest, reply: FastifyReply) => void;
   logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;
 }
 
@@ -47,6 +48,7 @@ export async function withLedger(
     ledger.refuse(problem);
     throw problem;
   } finally {
+    addLogFields(request, ledger.logFields());
     deps.gate.leave();
   }
 }

@@ -47,6 +47,8 @@ export interface CallLedger {
   /** The call ends in a refusal or a failure of ours; nothing is charged. */
   refuse(problem: Problem): void;
   readonly ended: boolean;
+  /** For the request's one log line. */
+  logFields(): Record<string, unknown>;
 }
 
 export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger {
@@ -105,6 +107,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     get ended() {
       return ended;
     },
+    logFields: () => fieldsOf(row),
   };
 }
 
@@ -127,6 +130,19 @@ function chargeOf(
   if (price === undefined || price === "free") return 0n;
   const cost = priceOf(tokens, price);
   return end.usage.source === "provider" || cost < reserved ? cost : reserved;
+}
+
+function fieldsOf(row: UsageRow): Record<string, unknown> {
+  const { model, provider, outcome, inputTokens, outputTokens, cost, firstByteMs } = row;
+  return {
+    model,
+    provider,
+    outcome,
+    input_tokens: inputTokens,
+    output_tokens: outputTokens,
+    cost_nanos: cost.toString(),
+    first_byte_ms: firstByteMs ?? undefined,
+  };
 }
 
 function tokensOf(usage: CallEnd["usage"], bound: TokenUsage): TokenUsage {

@@ -9,15 +9,13 @@ import { answerLocally } from "./answer-locally.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
 import { readLocalChat } from "./local-chat-request.ts";
 
-/** `app` hands bodies over as buffers. */
 export function addChatRoutes(app: App, deps: CallDeps): void {
   app.route({
     method: "POST",
     url: "/v1/chat/completions",
-    config: { permission: "scope:ai:chat" },
+    config: { permission: "scope:ai:chat", rawBody: true },
+    bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI chat completion, whole or streamed", tags: ["models"], body: RequestBody },
-    // Only described: the body is bytes here, and what matters of them is read below.
-    validatorCompiler: () => (value: unknown) => ({ value }),
     handler: async (request, reply) => {
       await withLedger(deps, request, "chat.completions", async (call) => {
         const chat = readChatRequest(call.body);
@@ -25,7 +23,7 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
         const model = deps.catalogue.find(chat.model, allowedModels(call.caller));
         call.ledger.routed(model);
         requireKind(model, "chat");
-        const exchange = { request, reply, ledger: call.ledger, logAbandoned: deps.logAbandoned };
+        const exchange = { reply, ledger: call.ledger };
         if (model.upstream) return await forward(deps, call, { exchange, chat, model });
         const asked = readLocalChat(chat);
         await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));

@@ -8,15 +8,13 @@ import { embedLocally } from "./embed-locally.ts";
 import { readEmbeddingRequest, upstreamEmbeddingBody } from "./embedding-request.ts";
 import { readLocalEmbedding } from "./local-embedding-request.ts";
 
-/** `app` hands bodies over as buffers. */
 export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
   app.route({
     method: "POST",
     url: "/v1/embeddings",
-    config: { permission: "scope:ai:embeddings" },
+    config: { permission: "scope:ai:embeddings", rawBody: true },
+    bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
-    // Only described: the body is bytes here, and what matters of them is read below.
-    validatorCompiler: () => (value: unknown) => ({ value }),
     handler: async (request, reply) => {
       await withLedger(deps, request, "embeddings", async ({ ledger, caller, body }) => {
         const asked = readEmbeddingRequest(body);
@@ -24,7 +22,7 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
         const model = deps.catalogue.find(asked.model, allowedModels(caller));
         ledger.routed(model);
         requireKind(model, "embeddings");
-        const exchange = { request, reply, ledger, logAbandoned: deps.logAbandoned };
+        const exchange = { reply, ledger };
         const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
         // Each of a list of inputs may fill the context: only the bytes bound them all.
         const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });
