@@ -157,7 +157,8 @@ function answerUnmatched(
 ): FastifyReply {
   const url = pathOf(request.raw.url ?? "/");
   const methods = app.supportedMethods.filter((method) => app.findRoute({ method: method, url }) !== null);
-  if (methods.length === 0) return fail(new Problem("not_found"), request, reply);
+  // A route that was there and found nothing, such as a missing file, ends here too.
+  if (methods.length === 0 || methods.includes(request.method)) return fail(new Problem("not_found"), request, reply);
   const allow = [...methods, "OPTIONS"].toSorted().join(", ");
   if (request.method === "OPTIONS") return reply.code(204).header("allow", allow).send();
   return fail(new Problem("method_not_allowed", undefined, { headers: { allow } }), request, reply);

@@ -94,12 +94,14 @@ function unescapePointer(pointer: string): string {
 function fromText(schema: TSchema, value: unknown): unknown {
   const properties = (schema as Properties).properties;
   if (!properties || typeof value !== "object" || value === null) return value;
-  const out: Record<string, unknown> = {};
-  for (const [name, text] of Object.entries(value)) {
-    const wanted = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    out[name] = wanted ? scalarFromText(wanted, text) : text;
-  }
-  return Value.Default(schema, out);
+  // Not by assignment: `__proto__` would set the prototype and pass unseen.
+  const converted = Object.fromEntries(
+    Object.entries(value).map(([name, text]: [string, unknown]) => {
+      const wanted = Object.hasOwn(properties, name) ? properties[name] : undefined;
+      return [name, wanted ? scalarFromText(wanted, text) : text];
+    }),
+  );
+  return Value.Default(schema, converted);
 }
 
 function scalarFromText(wanted: ScalarSchema, text: unknown): unknown {
