@@ -158,10 +158,10 @@ let guide: LocalChatModel;
 
 beforeAll(async () => {
   // Patient, so that no answer here depends on how busy the machine is.
-  thread = new ModelThread({ rootDirectory, vectorPatienceMs: 60_000, deadlineMs: 60_000 });
+  thread = new ModelThread({ rootDirectory, vectorPatienceMs: 300_000, deadlineMs: 300_000 });
   guide = guideModel(thread);
   await thread.search({ text: "warm up", before: "", limit: 1 }, never);
-});
+}, 300_000);
 afterAll(() => thread.close());
 
 async function collect(messages: readonly LocalMessage[], maximumOutputTokens?: number, model = guide) {
@@ -295,7 +295,7 @@ describe("over other folders", () => {
     for (const folder of folders) rmSync(folder, { recursive: true });
   });
 
-  async function guideOver(pages: Record<string, string>, vectorPatienceMs = 30_000): Promise<LocalChatModel> {
+  async function guideOver(pages: Record<string, string>, vectorPatienceMs = 300_000): Promise<LocalChatModel> {
     const folder = mkdtempSync(join(tmpdir(), "guide-"));
     folders.push(folder);
     mkdirSync(join(folder, "docs/deep"), { recursive: true });
