@@ -126,9 +126,10 @@ export function chatStream(options: StreamOptions = {}): UpstreamScript {
   return async (response, request) => {
     const asked = /"include_usage"\s*:\s*true/.test(request.body.toString());
     const sendsUsage = usage === "always" || (usage === "asked" && asked);
-    const frames = texts.map((content) =>
-      frameOf([{ index: 0, delta: { content }, finish_reason: null }], sendsUsage ? null : undefined),
-    );
+    const frames = texts.map((content, at) => {
+      const delta = at === 0 ? { role: "assistant", content } : { content };
+      return frameOf([{ index: 0, delta, finish_reason: null }], sendsUsage ? null : undefined);
+    });
     frames.push(frameOf([{ index: 0, delta: {}, finish_reason: "stop" }], sendsUsage ? null : undefined));
     if (sendsUsage) frames.push(frameOf([], fakeUsage));
     if (!options.withoutDone) frames.push("data: [DONE]\n\n");
