@@ -67,7 +67,7 @@ async function sendLoad(load: Child, job: LoadJob): Promise<LoadReport> {
 }
 
 /** Of each round: the figure of one side's sample, at one concurrency. */
-export function figures(rounds: readonly Round[], side: string, figure: string, concurrency?: number): number[] {
+function figures(rounds: readonly Round[], side: string, figure: string, concurrency?: number): number[] {
   return rounds.flatMap(({ samples }) =>
     samples
       .filter((sample) => sample.side === side && (concurrency === undefined || sample["concurrency"] === concurrency))

@@ -14,7 +14,7 @@ export interface SseTap {
   state(): SseState;
 }
 
-export interface SseState {
+interface SseState {
   usage: TokenUsage | undefined;
   /** The frame `[DONE]` came. */
   done: boolean;

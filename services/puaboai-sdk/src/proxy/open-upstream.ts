@@ -7,7 +7,7 @@ import { deadlines } from "./deadlines.ts";
 import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
 
 /** Hears what comes back, in this order: head once, pieces, then end or failure once. Nothing after `abort`. */
-export interface UpstreamReceiver {
+interface UpstreamReceiver {
   onHead(status: number, headers: UpstreamHeaders): void;
   /** False asks for a pause until `resume`. */
   onData(chunk: Buffer): boolean;
@@ -17,7 +17,7 @@ export interface UpstreamReceiver {
 
 export type UpstreamHeaders = Record<string, string | string[] | undefined>;
 
-export interface UpstreamCall {
+interface UpstreamCall {
   /** Closes the connection to the provider at once. */
   abort(): void;
   resume(): void;

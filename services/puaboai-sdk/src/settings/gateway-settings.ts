@@ -26,12 +26,12 @@ export interface GatewaySettings {
   models: ModelSettings[];
 }
 
-export const noSettings: GatewaySettings = { providers: [], models: [] };
+const noSettings: GatewaySettings = { providers: [], models: [] };
 
 const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const largestFile = 4 * 1024 * 1024;
 
-/** Reads and checks a file. @throws Error whose message lists every fault with its line */
+/** Reads and checks a file. @throws Error whose message lists every fault with its line @internal */
 export function readGatewaySettings(path: string): GatewaySettings {
   let text: string;
   try {
@@ -43,7 +43,7 @@ export function readGatewaySettings(path: string): GatewaySettings {
   return parseGatewaySettings(text, basename(path));
 }
 
-/** @throws Error whose message lists every fault with its line */
+/** @throws Error whose message lists every fault with its line @internal */
 export function parseGatewaySettings(text: string, fileName: string): GatewaySettings {
   const file = parseYamlFile(text, fileName);
   const settings = file.faults.length > 0 ? noSettings : readRoot(file);

@@ -2,9 +2,9 @@
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { newUuid } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
+import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
-import { releaseGrants } from "../budgets/budgets.store.ts";
+import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { Journal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
 import { ownSpool } from "./spool-owner.ts";
@@ -52,7 +52,7 @@ export async function openUsage(options: UsageOptions): Promise<Usage> {
       await Promise.all([care.stop(), partitions.stop()]);
       await recorder.close();
       if (recorder.waiting === 0) {
-        await inTransaction(db, (tx) => releaseGrants(tx, processId)).catch((error: unknown) => {
+        await releaseBudgets(db, processId).catch((error: unknown) => {
           logger.warn({ err: error }, "what this process had set aside stays so until its spool is replayed");
         });
       }

@@ -1,6 +1,6 @@
-import { type Db, inTransaction } from "@nexus/db";
+import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
-import { releaseGrants } from "../budgets/budgets.store.ts";
+import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { readJournal, removeJournal } from "./journal.ts";
 import { settleRows } from "./settle-rows.ts";
 import { forgetOwner, isOwnerAlive, spoolOwners } from "./spool-owner.ts";
@@ -30,7 +30,7 @@ export async function replayJournals(options: ReplayOptions): Promise<{ processe
     for (let at = 0; at < rows.length; at += batchRows) {
       await settleRows({ ...options, processId: owner }, rows.slice(at, at + batchRows));
     }
-    await inTransaction(options.db, (tx) => releaseGrants(tx, owner));
+    await releaseBudgets(options.db, owner);
     removeJournal(options.directory, owner);
     forgetOwner(options.directory, owner);
     options.logger.info(
