@@ -1,12 +1,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, it } from "vitest";
+import { afterAll, afterEach, expect, it } from "vitest";
 import { parseEnvFile } from "./parse-env-file.ts";
 import { renderFresh } from "./render-env-file.ts";
 import { secretFileContents, secretsGroup, writeSecretFiles } from "./secret-files.ts";
 
 const base = mkdtempSync(join(tmpdir(), "nexus-secrets-"));
+afterAll(() => rmSync(base, { recursive: true, force: true }));
 afterEach(() => rmSync(join(base, "secrets"), { recursive: true, force: true }));
 const directory = join(base, "secrets");
 const values = parseEnvFile(renderFresh()).values;
