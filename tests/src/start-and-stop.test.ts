@@ -111,6 +111,22 @@ describe("npm start", () => {
     const elsewhere = /database files are in (\S+?):/.exec(platform.output())?.[1];
     if (elsewhere !== undefined) folders.push(elsewhere);
   });
+
+  it("begins anew when its data folder was deleted, wherever the database lay", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "nexus-private-"));
+    const data = join(folder, "data");
+    const settings = {
+      dataDirectory: data,
+      env: { NEXUS_INIT_EMAIL: "a@example.test", NEXUS_INIT_PASSWORD: "correct horse battery staple" },
+    };
+    const first = await startPlatform(settings);
+    first.signal("SIGTERM");
+    await first.exited;
+    rmSync(data, { recursive: true });
+    const second = await start({ dataDirectory: data });
+    expect(second.setupUrl()).toBeDefined();
+    for (const platform of [first, second]) folders.push(/database files are in (\S+?):/.exec(platform.output())?.[1] ?? folder);
+  });
 });
 
 /** Those of the six ports, published and private, that something still listens on. */

@@ -30,6 +30,16 @@ export function openInstallationSecrets(dataDirectory: string): SecretFiles {
   return Object.fromEntries(files) as SecretFiles;
 }
 
+/**
+ * A random name for this installation's database folder. As root the files may lie outside the data folder, in a place that
+ * is found by its path; with a name of its own, whoever deletes the data folder to begin anew does not meet the old database.
+ */
+export function installationId(dataDirectory: string): string {
+  const path = join(dataDirectory, "installation");
+  if (!existsSync(path)) writeNew(path, randomBytes(4).toString("hex"));
+  return readInstallationSecret(path);
+}
+
 export function readInstallationSecret(path: string): string {
   return readFileSync(path, "utf8").trim();
 }

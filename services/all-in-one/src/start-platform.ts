@@ -8,7 +8,7 @@ import * as keys from "@nexus/pv-keys";
 import { redisTargetFrom, type RedisTarget, startRedis } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
 import { namesDatabase, type PlatformConfig } from "./config.ts";
-import { openInstallationSecrets, readInstallationSecret, type SecretFiles } from "./installation-secrets.ts";
+import { installationId, openInstallationSecrets, readInstallationSecret, type SecretFiles } from "./installation-secrets.ts";
 import { serviceEnvironments, type ServiceEnvironments } from "./service-environments.ts";
 
 interface StartOptions {
@@ -100,7 +100,7 @@ async function openDatabaseServer({ config, dataDirectory, env, loggerFor }: Sta
     return { connection: connectionFrom(config), embedded: false };
   }
   const server = await startEmbeddedPostgres({
-    dataDirectory: `${dataDirectory}/postgres`,
+    dataDirectory: `${dataDirectory}/postgres-${installationId(dataDirectory)}`,
     ...(env["PATH"] === undefined ? {} : { path: env["PATH"] }),
     log: (line) => loggerFor("postgres").warn(line),
   });
