@@ -107,11 +107,12 @@ function cacheOn(client: GuardedRedis, states: States): Cache {
 /** Ends the connection without waiting for a Redis that may be hung. */
 function closeClient(client: Redis): Promise<void> {
   return new Promise((resolve) => {
-    if (client.status === "end") return resolve();
+    const { status } = client;
     client.once("end", () => resolve());
     client.disconnect();
-    if (client.status !== "wait") client.stream?.destroy();
-    else resolve();
+    client.stream?.destroy();
+    // Between two attempts there is nothing that could end.
+    if (["wait", "close", "reconnecting", "end"].includes(status)) resolve();
   });
 }
 
