@@ -102,7 +102,11 @@ describe("health", () => {
       () => {
         throw new Error("x");
       },
-      () => new Promise((_resolve, reject: () => void) => reject()),
+      () => {
+        const { promise, reject } = Promise.withResolvers<void>();
+        reject();
+        return promise;
+      },
     ];
     for (const probe of probes) expect((await healthOf([{ name: "a", critical: true, probe }]).report()).status).toBe("fail");
   });
