@@ -1,7 +1,7 @@
 import { auditFields } from "@nexus/audit";
 import { type Config, type ConfigSchema, integer, oneOf, optional, secret, text, url } from "@nexus/config";
 import { databaseFields, databaseRules } from "@nexus/db";
-import { serverFields, serviceTokenFields } from "@nexus/http";
+import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
 import { redisFields, redisRules } from "@nexus/redis";
 import { parseEmailAddress } from "./accounts/email-address.ts";
 import { checkPassword } from "./passwords/check-password.ts";
@@ -63,6 +63,7 @@ export type ServiceConfig = Config<typeof configSchema>;
 export function configRules(config: ServiceConfig): string[] {
   return [
     ...databaseRules(config),
+    ...serverRules(config, config.NEXUS_PUABO_API_INTERNAL_PORT),
     ...redisFaults(config),
     ...publicUrlFaults(config.NEXUS_PUBLIC_URL),
     ...initFaults(config),

@@ -1,7 +1,7 @@
 import { auditFields } from "@nexus/audit";
 import { type Config, text, url } from "@nexus/config";
 import { databaseFields, databaseRules } from "@nexus/db";
-import { serverFields, serviceTokenFields } from "@nexus/http";
+import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
 import { peppersField } from "./peppers.ts";
 
 export const configSchema = {
@@ -21,5 +21,5 @@ export const configSchema = {
 export type KeysConfig = Config<typeof configSchema>;
 
 export function configRules(config: KeysConfig): string[] {
-  return databaseRules(config);
+  return [...databaseRules(config), ...serverRules(config, config.NEXUS_PV_KEYS_INTERNAL_PORT)];
 }
