@@ -1,3 +1,6 @@
+import { openAuditWriter } from "@nexus/audit";
+import { systemClock } from "@nexus/core";
+import { openDatabase } from "@nexus/db";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   openSurroundings,
@@ -8,6 +11,7 @@ import {
   type Surroundings,
   type TestService,
 } from "../start-test-service.test.ts";
+import { signIn as signInUseCase } from "./sign-in.ts";
 
 let surroundings: Surroundings;
 let service: TestService;
@@ -157,30 +161,40 @@ test("unknown address, wrong password and disabled person get one and the same a
   expect(reasons).toEqual(["unknown_account", "wrong_password", "disabled"]);
 });
 
-test("an unknown address costs the time of a whole hash", async () => {
+test("an unknown address costs a whole hash like any other", async () => {
   await signUp(service, "erik@example.org");
-  const time = async (email: string) => {
-    const startedAt = performance.now();
-    await signIn(email, "not the pass phrase at all");
-    return performance.now() - startedAt;
+  const database = openDatabase(surroundings.database.api, { applicationName: "accounts test" });
+  const hashed: (string | undefined)[] = [];
+  const needs = {
+    db: database.db,
+    clock: systemClock,
+    audit: openAuditWriter({ clock: systemClock, macKey: password }),
+    hasher: {
+      verify: async (stored: string | undefined) => {
+        hashed.push(stored?.slice(0, 10));
+        return { matches: false, rehash: false };
+      },
+      hash: () => Promise.reject(new Error("not asked for")),
+    },
+    limiter: { admitSignIn: async () => undefined, admitSignUp: async () => undefined, forgive: async () => undefined },
+    sessionLifetime: { idleMs: 1, absoluteMs: 1 },
   };
-  const known: number[] = [];
-  const unknown: number[] = [];
-  for (let round = 0; round < 7; round++) {
-    known.push(await time("erik@example.org"));
-    unknown.push(await time(`nobody${round}@example.org`));
+  for (const email of ["erik@example.org", "nobody@example.org"]) {
+    await expect(signInUseCase(needs, { email, password }, {})).rejects.toMatchObject({ code: "unauthenticated" });
   }
-  const median = (values: number[]) => values.toSorted((a, b) => a - b)[3]!;
-  // A hash is several milliseconds: without the decoy the unknown ones would answer in a fraction of the time.
-  expect(median(unknown)).toBeGreaterThan(median(known) * 0.5);
+  expect(hashed).toEqual(["$argon2id$", undefined]);
+  await database.close();
 });
 
 test("failed attempts on one account are limited with Retry-After, and successful ones are not counted", async () => {
   await signUp(service, "finn@example.org");
   for (let round = 0; round < 6; round++) expect((await signIn("finn@example.org", password, closed)).status).toBe(200);
-  for (let round = 0; round < 3; round++)
-    expect((await signIn("finn@example.org", "not the pass phrase", closed)).status).toBe(401);
-  const refused = await signIn("finn@example.org", password, closed);
+  let failures = 0;
+  let refused = await signIn("finn@example.org", "not the pass phrase", closed);
+  // Redis has 50 ms for an answer: on a busy machine the process may count some for itself, in a bucket of its own.
+  while (refused.status === 401 && ++failures < 10) refused = await signIn("finn@example.org", "not the pass phrase", closed);
+  expect(failures).toBeGreaterThanOrEqual(3);
+  expect(failures).toBeLessThanOrEqual(6);
   expect([refused.status, refused.json.code]).toEqual([429, "RATE_LIMITED"]);
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
   // The bucket is shared by all replicas, and an account that is limited stops nobody else.

@@ -46,8 +46,10 @@ beforeEach(async () => {
 });
 
 const newPerson = () => signUp(one, `person${people++}@example.org`);
-const signedIn = async (service: TestService, cookie: string) =>
-  (await service.call("GET", "/api/auth/get-session", { cookie })).json !== null;
+const signedIn = async (service: TestService, cookie: string) => {
+  const answer = await service.call("GET", "/api/auth/get-session", { cookie });
+  return answer.status === 200 && answer.json !== null;
+};
 const signOut = (service: TestService, cookie: string) => service.call("POST", "/api/auth/sign-out", { cookie, body: {} });
 const owner = () => surroundings.database.openOwner().db;
 const rowOf = async (cookie: string) =>
@@ -186,20 +188,6 @@ describe("sign-out", () => {
     },
   );
 
-  test("that only this replica could not tell Redis is told as soon as it can, so that the others stop too", async () => {
-    const three = await startTestService(surroundings, { env: { ...env, REDIS_URL: surroundings.redisUrl }, clock });
-    const cookie = await newPerson();
-    await waitFor(async () => (await three.call("GET", "/health")).json.status === "pass");
-    expect(await signedIn(three, cookie)).toBe(true);
-    await surroundings.redis.set("shut");
-    expect((await signOut(one, cookie)).status).toBe(200);
-    // The third replica still believes its copy, for a minute at most; from here on the clock stands still.
-    expect(await signedIn(three, cookie)).toBe(true);
-    await surroundings.redis.set("open");
-    await waitFor(async () => !(await signedIn(three, cookie)));
-    await three.close();
-  });
-
   test("with PostgreSQL away is refused with 503, and the session is not said to have ended", async () => {
     const cookie = await newPerson();
     expect(await signedIn(one, cookie)).toBe(true);
@@ -233,9 +221,14 @@ describe("when a dependency is away", () => {
 
   test("a cached session is served while PostgreSQL is away; an unknown one is 503, never 401; health says fail", async () => {
     const [cached, unknown] = [await newPerson(), await newPerson()];
-    expect(await signedIn(one, cached)).toBe(true);
-    await surroundings.postgres.set("shut");
-    expect(await signedIn(one, cached)).toBe(true);
+    // Redis has 50 ms for an answer; a machine that is busy may need another try.
+    await waitFor(async () => {
+      await surroundings.postgres.set("open");
+      clock.advance(2 * minute);
+      await signedIn(one, cached);
+      await surroundings.postgres.set("shut");
+      return await signedIn(one, cached);
+    });
     const refused = await one.call("GET", "/api/auth/token?audience=pv-keys", { cookie: unknown });
     expect([refused.status, refused.json.code]).toEqual([503, "UNAVAILABLE"]);
     expect(refused.text).not.toMatch(/ECONN|postgres|select|5432/i);
@@ -259,28 +252,58 @@ describe("the cache", () => {
     for (const text of ["", ".", "x", '{"id":"ses_1"}']) expect(openEntry(key, token, text)).toBeUndefined();
   });
 
-  test("a session that ends between the ticket and the fill is not put back", async () => {
-    const cookie = await newPerson();
-    const token = cookie.split("=")[1]!;
+  /** A cache of its own, patient: these tests are about order, not about speed. */
+  async function openCache(url: string, key: Buffer) {
+    const cache = openRedis({ url }, { commandTimeoutMs: 10_000 });
+    await cache.waitUntilReady(10_000);
+    const sessionCache = openSessionCache({ cache, clock, key });
+    return { cache, sessionCache, close: async () => (sessionCache.close(), await cache.close()) };
+  }
+
+  test("a session that ends between the ticket and the fill is not put back, nor after a flush", async () => {
+    const token = (await newPerson()).split("=")[1]!;
     const tokenHash = hashSessionToken(token)!;
-    const cache = openRedis({ url: surroundings.env["REDIS_URL"]! });
-    await cache.waitUntilReady(5000);
-    const sessionCache = openSessionCache({ cache, clock, key: randomBytes(32) });
+    const { cache, sessionCache, close } = await openCache(surroundings.redisUrl, randomBytes(32));
     const database = openDatabase(surroundings.database.api, { applicationName: "sessions test" });
     const needs = { db: database.db, clock, sessionCache, sessionLifetime: { idleMs: day, absoluteMs: day } };
     const found = (await findSession(needs, token))!;
-    await sessionCache.forget(found.user.id, tokenHash);
-    expect(await sessionCache.read(tokenHash)).toBeUndefined();
+    expect(await sessionCache.read(tokenHash)).toEqual(found);
     const ticket = (await sessionCache.ticketFor(found.user.id))!;
     await sessionCache.forget(found.user.id, tokenHash);
     await sessionCache.fill(tokenHash, ticket, found);
     expect(await sessionCache.read(tokenHash)).toBeUndefined();
-    // Nor after a flush: a missing epoch is no epoch.
+    // A missing epoch is no epoch.
     const second = (await sessionCache.ticketFor(found.user.id))!;
     await cache.client.flushall();
     await sessionCache.fill(tokenHash, second, found);
     expect(await sessionCache.read(tokenHash)).toBeUndefined();
-    await Promise.all([cache.close(), database.close()]);
+    await Promise.all([close(), database.close()]);
+  });
+
+  test("what one replica could not tell Redis it tells as soon as it can, so that the others stop too", async () => {
+    const [key, tokenHash] = [randomBytes(32), randomBytes(32)];
+    const ours = await openCache(surroundings.env["REDIS_URL"]!, key);
+    const theirs = await openCache(surroundings.redisUrl, key);
+    const ticket = (await theirs.sessionCache.ticketFor("usr_1"))!;
+    await theirs.sessionCache.fill(tokenHash, ticket, session.session);
+    await surroundings.redis.set("shut");
+    await ours.sessionCache.forget("usr_1", tokenHash);
+    expect(await theirs.sessionCache.read(tokenHash)).toEqual(session.session);
+    // From here on nothing but the telling can end it: the clock stands still.
+    await surroundings.redis.set("open");
+    await waitFor(async () => (await theirs.sessionCache.read(tokenHash)) === undefined);
+    await Promise.all([ours.close(), theirs.close()]);
+  });
+
+  test("an entry is not believed for longer than a minute, whatever Redis says of its age", async () => {
+    const tokenHash = randomBytes(32);
+    const { sessionCache, close } = await openCache(surroundings.redisUrl, randomBytes(32));
+    await sessionCache.fill(tokenHash, (await sessionCache.ticketFor("usr_1"))!, session.session);
+    clock.advance(minute - 1);
+    expect(await sessionCache.read(tokenHash)).toEqual(session.session);
+    clock.advance(1);
+    expect(await sessionCache.read(tokenHash)).toBeUndefined();
+    await close();
   });
 });
 
