@@ -1,6 +1,6 @@
 /** pv-keys when PostgreSQL is not there: it says so, and never mistakes "I cannot tell" for "no". */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "@nexus/config";
@@ -13,12 +13,12 @@ import { configRules, configSchema, type RunningService, startService } from "./
 const token = randomBytes(32).toString("base64url");
 const databasePassword = randomBytes(16).toString("base64url");
 const logs = captureLogs();
+const folder = mkdtempSync(join(tmpdir(), "pv-keys-"));
 let issuer: FakeIssuer;
 let service: RunningService;
 
 beforeAll(async () => {
   issuer = await startFakeIssuer();
-  const folder = mkdtempSync(join(tmpdir(), "pv-keys-"));
   writeFileSync(join(folder, "token"), token);
   const env = {
     PORT: "0",
@@ -40,6 +40,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.close();
   await issuer.close();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 it("is alive, not ready, and fails its health check", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "@nexus/config";
@@ -15,6 +15,7 @@ const logs = captureLogs();
 const secretsSeen: string[] = [];
 let database: TestDatabase;
 let owner: Database;
+const folder = mkdtempSync(join(tmpdir(), "pv-keys-"));
 let issuer: FakeIssuer;
 let service: RunningService;
 let alice: ReturnType<FakeIssuer["person"]>;
@@ -29,7 +30,6 @@ beforeAll(async () => {
   [alice, bob, admin] = [issuer.person(), issuer.person(), issuer.person(["admin"])];
   for (const person of [alice, bob, admin]) await insertPerson(person);
   serviceToken = randomBytes(32).toString("base64url");
-  const folder = mkdtempSync(join(tmpdir(), "pv-keys-"));
   writeFileSync(join(folder, "own"), randomBytes(32).toString("base64url"));
   writeFileSync(join(folder, "gateway"), serviceToken);
   environment = {
@@ -56,6 +56,7 @@ afterAll(async () => {
   await service.close();
   await Promise.all([owner.close(), issuer.close()]);
   await database.drop();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 describe("making a key", () => {
