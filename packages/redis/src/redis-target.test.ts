@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ConfigError, loadConfig } from "@nexus/config";
+import { type ConfigError, loadConfig } from "@nexus/config";
 import { expect, test } from "vitest";
 import { redisFields, redisRules, redisTargetFrom } from "./redis-target.ts";
 
@@ -40,7 +40,7 @@ test.each([
   [{ REDIS_HOST: "h", REDIS_PORT: "0" }, "REDIS_PORT"],
   [{ REDIS_HOST: "h", REDIS_PASSWORD: "password" }, "REDIS_PASSWORD"],
 ])("%j is a fault that names %s and shows no value", (env, name) => {
-  const faults = faultsOf(env as unknown as Record<string, string>);
+  const faults = faultsOf(env);
   expect(faults).toHaveLength(1);
   expect(faults[0]).toContain(name);
   expect(faults[0]).not.toContain("the-password");

@@ -22,6 +22,8 @@ export interface SpawnOptions {
   log?: (line: string) => void;
 }
 
+/** Said by the shell. */
+const pidLine = /^pid (\d+)$/m;
 const startWithinMs = 10_000;
 const stopWithinMs = 3000;
 
@@ -98,17 +100,17 @@ function started(child: ChildProcess, options: SpawnOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     let output = "";
     const fail = (what: string): void => {
-      const lines = output.trim().split("\n");
+      const lines = output.replace(pidLine, "").trim().split("\n");
       const told = lines.find((line) => line.includes("already in use")) ?? lines.at(-1);
       reject(new Error(`${options.binary} ${what}: ${told ?? ""}`));
     };
     const timer = setTimeout(() => fail(`did not start within ${startWithinMs} ms`), startWithinMs);
     const hear = (chunk: Buffer): void => {
       const text = chunk.toString();
-      for (const line of text.split("\n")) if (line.trim() !== "") options.log?.(line.trim());
+      for (const line of text.replace(pidLine, "").split("\n")) if (line.trim() !== "") options.log?.(line.trim());
       // What it prints later is for the log alone.
       if (output.length < 100_000) output += text;
-      const pid = /^pid (\d+)$/m.exec(output)?.[1];
+      const pid = pidLine.exec(output)?.[1];
       if (pid === undefined || !output.includes("eady to accept connections")) return;
       clearTimeout(timer);
       resolve(Number(pid));

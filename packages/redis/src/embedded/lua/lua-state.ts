@@ -32,6 +32,7 @@ export class LuaState {
   readonly #state: number;
   readonly #globals: number;
   readonly #hook: number;
+  readonly #collect: number;
   readonly #limits: LuaLimits;
   #used = 0;
   #deadline = Infinity;
@@ -42,6 +43,9 @@ export class LuaState {
     this.#state = memory.lua.lua_newstate(memory.raw.addFunction(this.#allocate, "iiiii"), null);
     assert(this.#state !== 0, "no memory for a Lua state");
     this.#hook = memory.raw.addFunction(this.#look, "vii");
+    this.#openLibraries();
+    memory.lua.lua_getglobal(this.#state, "collectgarbage");
+    this.#collect = memory.lua.luaL_ref(this.#state, registryIndex);
     this.#globals = this.#openSandbox(host);
   }
 
@@ -74,7 +78,16 @@ export class LuaState {
     lua.lua_sethook(state, null, 0, 0);
     const outcome = status === 0 ? { reply: toReply(this.#memory, state, 1) } : this.#raised();
     lua.lua_settop(state, 0);
+    if (this.#used > this.#limits.memoryBytes / 2) this.#collectGarbage();
     return outcome;
+  }
+
+  /** Lua's text buffers ask for memory past the collector, so that what a greedy script has left would fail the next one. */
+  #collectGarbage(): void {
+    const { lua } = this.#memory;
+    lua.lua_rawgeti(this.#state, registryIndex, BigInt(this.#collect));
+    lua.lua_pcallk(this.#state, 0, 0, 0, 0, null);
+    lua.lua_settop(this.#state, 0);
   }
 
   /** `lend` has one scratch buffer; the script takes memory of its own beside it. */
@@ -133,7 +146,7 @@ export class LuaState {
     this.#memory.lua.lua_error(state);
   };
 
-  #openSandbox(host: LuaHost): number {
+  #openLibraries(): void {
     const { lua } = this.#memory;
     const state = this.#state;
     for (const [name, open] of [
@@ -144,6 +157,11 @@ export class LuaState {
     ] as const) {
       lua.luaL_requiref(state, name, open, 1);
     }
+  }
+
+  #openSandbox(host: LuaHost): number {
+    const { lua } = this.#memory;
+    const state = this.#state;
     const handle = this.compile(sandbox);
     lua.lua_rawgeti(state, registryIndex, BigInt(handle));
     for (const call of [this.#callFunction(host, true), this.#callFunction(host, false), this.#sha1Function(host)]) {
