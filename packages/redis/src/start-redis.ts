@@ -31,13 +31,15 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Start
     return { target, kind: "embedded", stop };
   }
   const server = await spawnRedisServer({ binary, log });
-  const record = options.directory === undefined ? undefined : await recordServer(options.directory, server.pid);
-  return {
-    target: server.target,
-    kind: "redis-server",
-    stop: async () => {
+  try {
+    const record = options.directory === undefined ? undefined : await recordServer(options.directory, server.pid);
+    const stop = async (): Promise<void> => {
       await server.stop();
       if (record !== undefined) await rm(record, { force: true });
-    },
-  };
+    };
+    return { target: server.target, kind: "redis-server", stop };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
 }

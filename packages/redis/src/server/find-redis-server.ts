@@ -1,5 +1,5 @@
 import { access, constants } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { delimiter, resolve } from "node:path";
 
 const names = ["redis-server", "valkey-server"];
 /** Where packages put it; asked when no PATH is given. */
@@ -10,7 +10,7 @@ export async function findRedisServer(path: string | undefined): Promise<string 
   const directories = path === undefined ? usualPlaces : path.split(delimiter).filter((directory) => directory !== "");
   for (const name of names) {
     for (const directory of directories) {
-      const candidate = join(directory, name);
+      const candidate = resolve(directory, name);
       if (await isExecutable(candidate)) return candidate;
     }
   }

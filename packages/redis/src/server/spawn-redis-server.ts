@@ -89,8 +89,6 @@ function settings(port: number, password: string): string {
     "daemonize no",
     "maxmemory 256mb",
     "maxmemory-policy noeviction",
-    "enable-debug-command no",
-    "enable-module-command no",
   ];
   return `${lines.join("\n")}\n`;
 }
