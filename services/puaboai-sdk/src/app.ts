@@ -3,7 +3,6 @@ import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
 import { authenticate } from "./authenticate.ts";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
-import { reserveBudget } from "./budgets/reserve-budget.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
 import { openAiErrors } from "./calls/openai-error.ts";
 import { addModelRoutes } from "./catalogue/models.routes.ts";
@@ -36,7 +35,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
-  addBudgetRoutes(server.published, shared);
+  addBudgetRoutes(server.published, { ...shared, budgets: deps.budgets, logger });
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);
   addEmbeddingRoutes(server.published, calls);
@@ -44,14 +43,13 @@ export async function buildApp(deps: Deps): Promise<Server> {
 }
 
 function callDeps(deps: Deps): CallDeps {
-  const { config, database, logger, clock, audit, usage } = deps;
-  const budgets = { db: database.db, audit, clock, processId: usage.processId, defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS };
+  const { config, logger, clock, usage } = deps;
   return {
     clock,
     catalogue: deps.catalogue,
     gate: deps.gate,
     recorder: usage.recorder,
-    reserve: (wanted) => reserveBudget(budgets, wanted),
+    budgets: deps.budgets,
     translate: (error) => toProblem(error, translate),
     logRefusal: (fields, message) => logger.warn(fields, message),
     bodyLimitBytes: config.NEXUS_MAX_BODY_BYTES,

@@ -6,6 +6,7 @@ import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db"
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens } from "@nexus/http";
 import { type KeyChecker, openKeyChecker } from "@nexus/key-check";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
+import { Budgets } from "./budgets/budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { openModels } from "./catalogue/open-models.ts";
@@ -26,6 +27,7 @@ export interface Deps {
   verifyPerson: (token: string) => Promise<PersonCaller>;
   catalogue: Catalogue;
   usage: Usage;
+  budgets: Budgets;
   gate: CallGate;
   cursorSecret: Buffer;
 }
@@ -66,6 +68,16 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   opened.push(() => database.close());
   const catalogue = await openModelCatalogue(config, secrets, opened);
   const { usage, gate } = await openMetering(config, { db: database.db, logger }, opened);
+  const audit = openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY });
+  const budgets = new Budgets({
+    db: database.db,
+    audit,
+    clock,
+    logger,
+    processId: usage.processId,
+    defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS,
+  });
+  opened.push(async () => budgets.close());
   const serviceTokens = loadServiceTokens(config);
   const keyChecker = openKeyChecker({ verifyUrl: config.PV_KEYS_INTERNAL_URL, serviceToken: serviceTokens.own, clock });
   opened.push(() => keyChecker.close());
@@ -75,7 +87,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     metrics: createMetrics({ service: "puaboai-sdk" }),
     clock,
     database,
-    audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
+    audit,
     serviceTokens,
     keyChecker,
     verifyPerson: personTokenVerifier({
@@ -85,6 +97,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     }),
     catalogue,
     usage,
+    budgets,
     gate,
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };

@@ -3,7 +3,9 @@ import { Budget, BudgetPage, BudgetParams, BudgetsQuery, SetBudgetRequest } from
 import { type Clock, Problem, toId, uuidOf } from "@nexus/core";
 import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, personOf, requestContext } from "@nexus/http";
+import type { Logger } from "@nexus/telemetry";
 import { type BudgetRow, findOrganizationBudget, listOrganizationBudgets } from "./budgets.store.ts";
+import type { Budgets } from "./budgets.ts";
 import { setBudget } from "./set-budget.ts";
 
 interface BudgetDeps {
@@ -11,6 +13,8 @@ interface BudgetDeps {
   audit: AuditWriter;
   clock: Clock;
   cursorSecret: Buffer;
+  budgets: Pick<Budgets, "release">;
+  logger: Pick<Logger, "warn">;
 }
 
 const config = { permission: "admin" } as const;
@@ -52,9 +56,17 @@ export function addBudgetRoutes(app: App, deps: BudgetDeps): void {
         });
       }
       const organizationId = request.params.organization_id;
-      return present(
-        await setBudget(deps, { organizationId, limit, caller: personOf(request), context: requestContext(request) }),
-      );
+      const budget = await setBudget(deps, {
+        organizationId,
+        limit,
+        caller: personOf(request),
+        context: requestContext(request),
+      });
+      // What this process holds of the old limit must not be spent under the new one.
+      await deps.budgets.release(budget.organizationId).catch((error: unknown) => {
+        deps.logger.warn({ err: error }, "a block of a changed budget could not be given back");
+      });
+      return present((await findOrganizationBudget(deps.db, budget.organizationId)) ?? budget);
     },
   });
 }

@@ -75,25 +75,65 @@ export async function insertOrganizationBudget(
 }
 
 /**
- * Sets `amount` aside for a call of this process: one statement that keeps `settled + granted ≤ limit` whatever runs beside it.
- * @returns the id of the budget, or `undefined` when it does not allow that much
+ * Grants a process a block of its organization's budget, at least `needed` and at most `wish`: one statement that keeps
+ * `settled + granted ≤ limit` whatever runs beside it. No more than a sixteenth of what is left, unless the call needs it, so that
+ * several processes do not hold the rest from one another.
+ * @returns the budget and the size of the block, or `undefined` when the budget does not allow what is needed
  */
-export async function reserve(
+export async function grantBlock(
   db: Db,
-  call: { processId: string; organizationId: string; amount: NanoDollars },
-): Promise<string | undefined> {
-  const result = await sql<{ id: string }>`
-    WITH taken AS (
-      UPDATE budgets SET granted_nanos = granted_nanos + ${call.amount}, updated_at = now()
-      WHERE organization_id = ${call.organizationId} AND level = 'organization' AND subject = '' AND period = 'total'
-        AND settled_nanos + granted_nanos + ${call.amount} <= limit_nanos
-      RETURNING id
+  block: { processId: string; organizationId: string; needed: NanoDollars; wish: NanoDollars },
+): Promise<{ budgetId: string; granted: NanoDollars } | undefined> {
+  const result = await sql<{ id: string; granted: bigint }>`
+    WITH open AS (
+      SELECT id, limit_nanos - settled_nanos - granted_nanos AS left_nanos FROM budgets
+      WHERE organization_id = ${block.organizationId} AND level = 'organization' AND subject = '' AND period = 'total' FOR UPDATE
+    ), taken AS (
+      UPDATE budgets SET granted_nanos = granted_nanos
+        + LEAST(GREATEST(${block.needed}::bigint, open.left_nanos / 16), ${block.wish}::bigint), updated_at = now()
+      FROM open WHERE budgets.id = open.id AND open.left_nanos >= ${block.needed}::bigint
+      RETURNING budgets.id, LEAST(GREATEST(${block.needed}::bigint, open.left_nanos / 16), ${block.wish}::bigint) AS granted
     ), noted AS (
-      INSERT INTO budget_grants (process_id, budget_id, granted_nanos) SELECT ${call.processId}, id, ${call.amount} FROM taken
+      INSERT INTO budget_grants (process_id, budget_id, granted_nanos) SELECT ${block.processId}, id, granted FROM taken
       ON CONFLICT (process_id, budget_id) DO UPDATE SET granted_nanos = budget_grants.granted_nanos + excluded.granted_nanos
     )
-    SELECT id FROM taken`.execute(db);
-  return result.rows[0]?.id;
+    SELECT id, granted FROM taken`.execute(db);
+  const row = result.rows[0];
+  return row && { budgetId: row.id, granted: row.granted };
+}
+
+/** Gives back a part of what a process holds of one budget. */
+export async function giveBack(db: Db, part: { processId: string; budgetId: string; amount: NanoDollars }): Promise<void> {
+  await sql`
+    WITH open AS (SELECT id FROM budgets WHERE id = ${part.budgetId} FOR UPDATE), held AS (
+      UPDATE budget_grants SET granted_nanos = granted_nanos - ${part.amount}
+      FROM open WHERE budget_id = open.id AND process_id = ${part.processId} RETURNING budget_id
+    )
+    UPDATE budgets SET granted_nanos = granted_nanos - ${part.amount}, updated_at = now() FROM held WHERE budgets.id = held.budget_id
+  `.execute(db);
+}
+
+/** Locks the budgets, always in the order of their ids, so that no two transactions wait for each other. */
+export async function lockBudgets(tx: Db, budgetIds: readonly string[]): Promise<void> {
+  await sql`SELECT id FROM budgets WHERE id = ANY(${budgetIds}::uuid[]) ORDER BY id FOR UPDATE`.execute(tx);
+}
+
+/**
+ * Turns what calls of a process have cost from granted into settled. What a call cost beyond its process's grant is settled all the
+ * same: an overrun. The budgets must be locked.
+ */
+export async function settleCosts(tx: Db, processId: string, costs: ReadonlyMap<string, NanoDollars>): Promise<void> {
+  const document = JSON.stringify([...costs].map(([budgetId, cost]) => ({ budget_id: budgetId, cost: cost.toString() })));
+  await sql`
+    WITH sums AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r(budget_id uuid, cost bigint)), held AS (
+      SELECT sums.budget_id, sums.cost, LEAST(sums.cost, coalesce(budget_grants.granted_nanos, 0)) AS taken
+      FROM sums LEFT JOIN budget_grants ON budget_grants.budget_id = sums.budget_id AND budget_grants.process_id = ${processId}
+    ), used AS (
+      UPDATE budget_grants SET granted_nanos = granted_nanos - held.taken
+      FROM held WHERE budget_grants.budget_id = held.budget_id AND process_id = ${processId}
+    )
+    UPDATE budgets SET settled_nanos = settled_nanos + held.cost, granted_nanos = granted_nanos - held.taken, updated_at = now()
+    FROM held WHERE budgets.id = held.budget_id`.execute(tx);
 }
 
 /** Gives back everything that a process has set aside and that no row of it has settled. Call it when it has no call left. */

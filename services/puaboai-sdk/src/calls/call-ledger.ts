@@ -1,6 +1,7 @@
 /** The account of one call: what is set aside for it, written down about it, and charged. */
 import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } from "@nexus/core";
 import type { KeyCaller, PersonCaller } from "@nexus/http";
+import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import { type Price, priceDocument, priceOf } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
@@ -10,8 +11,7 @@ import { storableText, type UsageRow } from "../usage/usage-row.ts";
 export interface LedgerDeps {
   clock: Clock;
   recorder: UsageRecorder;
-  /** Sets the amount aside; the uuid of the budget it comes from. */
-  reserve(wanted: { organizationId: string; amount: NanoDollars; requestId: RequestId }): Promise<string>;
+  budgets: Pick<Budgets, "reserve">;
 }
 
 export interface CallOrigin {
@@ -57,14 +57,15 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   const row = emptyRow(origin, deps.clock.now());
   let model: Model | undefined;
   let bound: TokenUsage = noTokens;
+  let reservation: Reservation | undefined;
   let begun = false;
   let ended = false;
 
   function close(change: Partial<UsageRow>): void {
     ended = true;
     Object.assign(row, change, { durationMs: elapsedMs() });
-    if (begun || row.budgetId !== null) deps.recorder.finish({ ...row });
-    else deps.recorder.refuse({ ...row });
+    deps.recorder[begun || reservation ? "finish" : "refuse"]({ ...row });
+    reservation?.settle(row.cost);
   }
 
   return {
@@ -79,7 +80,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     },
     async begin(most) {
       bound = most;
-      if (model && model.price !== "free") await setAside(deps, origin, row, priceStamp(bound, model.price));
+      if (model && model.price !== "free") reservation = await setAside(deps, origin, row, priceStamp(bound, model.price));
       deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
     },
@@ -115,10 +116,18 @@ function priceStamp(bound: TokenUsage, price: Price) {
   return { amount: priceOf(bound, price), price: priceDocument(price) };
 }
 
-async function setAside(deps: LedgerDeps, origin: CallOrigin, row: UsageRow, cost: ReturnType<typeof priceStamp>): Promise<void> {
+async function setAside(
+  deps: LedgerDeps,
+  origin: CallOrigin,
+  row: UsageRow,
+  cost: ReturnType<typeof priceStamp>,
+): Promise<Reservation> {
   row.price = cost.price;
-  row.budgetId = await deps.reserve({ organizationId: row.organizationId, amount: cost.amount, requestId: origin.requestId });
+  const wanted = { organizationId: row.organizationId, amount: cost.amount, requestId: origin.requestId };
+  const reservation = await deps.budgets.reserve(wanted);
+  row.budgetId = reservation.budgetId;
   row.reserved = cost.amount;
+  return reservation;
 }
 
 /** Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does. */

@@ -1,6 +1,7 @@
-import { type Db, isUnavailable } from "@nexus/db";
+import { type Db, inTransaction, isUnavailable } from "@nexus/db";
+import { settleBudgets } from "../budgets/settle-budgets.ts";
 import type { UsageRow } from "./usage-row.ts";
-import { ensureUsagePartition, insertAndSettle } from "./usage.store.ts";
+import { ensureUsagePartition, insertUsage } from "./usage.store.ts";
 
 interface SettleOptions {
   db: Db;
@@ -20,7 +21,7 @@ const checkViolation = "23514";
 export async function settleRows(options: SettleOptions, rows: readonly UsageRow[]): Promise<void> {
   if (rows.length === 0) return;
   try {
-    await insertAndSettle(options.db, options.processId, rows);
+    await insertAndSettle(options, rows);
   } catch (error) {
     if (isUnavailable(error)) throw error;
     for (const row of rows) await settleOne(options, row);
@@ -29,16 +30,28 @@ export async function settleRows(options: SettleOptions, rows: readonly UsageRow
 
 async function settleOne(options: SettleOptions, row: UsageRow): Promise<void> {
   try {
-    await insertAndSettle(options.db, options.processId, [row]);
+    await insertAndSettle(options, [row]);
   } catch (error) {
     if (isUnavailable(error)) throw error;
     try {
       if ((error as { code?: unknown }).code !== checkViolation || !(await ensureUsagePartition(options.db, row.occurredAt)))
         throw error;
-      await insertAndSettle(options.db, options.processId, [row]);
+      await insertAndSettle(options, [row]);
     } catch (second) {
       if (isUnavailable(second)) throw second;
       options.setAside(row, second);
     }
   }
+}
+
+/** Rows and money move together, and only with a row that was not there yet. */
+async function insertAndSettle({ db, processId }: SettleOptions, rows: readonly UsageRow[]): Promise<void> {
+  // Rows without money are one statement, which is a transaction by itself.
+  if (rows.every((row) => row.budgetId === null)) {
+    await insertUsage(db, rows);
+    return;
+  }
+  await inTransaction(db, async (tx) => {
+    await settleBudgets(tx, processId, await insertUsage(tx, rows));
+  });
 }

@@ -5,7 +5,8 @@ import { newUuid } from "@nexus/core";
 import { type Database, type Db, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { reserve } from "../budgets/budgets.store.ts";
+import { grantBlock } from "../budgets/budgets.store.ts";
+import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
 import { isOwnerAlive, ownSpool, type SpoolOwner } from "./spool-owner.ts";
@@ -104,6 +105,10 @@ async function makeBudget(limit: bigint): Promise<string> {
     .execute();
   return organizationId;
 }
+const reserve = async (
+  db: Db,
+  block: { processId: string; organizationId: string; amount: bigint },
+): Promise<string | undefined> => (await grantBlock(db, { ...block, needed: block.amount, wish: block.amount }))?.budgetId;
 const budgetOf = (organizationId: string) =>
   owner.db
     .selectFrom("budgets")
@@ -123,7 +128,7 @@ test("a finished call is in PostgreSQL within the group commit, and its journal 
   expect(readdirSync(directory).filter((name) => name.endsWith(".jsonl"))).toHaveLength(1);
 });
 
-test("a call settles what it cost and gives back what it did not use, once", async () => {
+test("a call settles what it cost, once, and its process keeps the rest until it gives it back", async () => {
   const organizationId = await makeBudget(1000n);
   const budgetId = await reserve(ai.db, { processId, organizationId, amount: 300n });
   expect(await reserve(ai.db, { processId, organizationId, amount: 701n })).toBeUndefined();
@@ -131,6 +136,8 @@ test("a call settles what it cost and gives back what it did not use, once", asy
   recorder.finish(call);
   recorder.finish(call);
   await recorder.flush();
+  expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 120n, granted_nanos: 180n });
+  await releaseBudgets(ai.db, processId);
   expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 120n, granted_nanos: 0n });
   expect(await rowsOf(organizationId)).toHaveLength(1);
 });
@@ -256,8 +263,9 @@ test("the sums of the rows are what the budgets say after any number of mixed ba
     }),
   );
   await recorder.flush();
+  await releaseBudgets(ai.db, processId);
   const grants = await owner.db.selectFrom("budget_grants").selectAll().where("process_id", "=", processId).execute();
-  expect(grants.every((grant) => grant.granted_nanos === 0n)).toBe(true);
+  expect(grants).toStrictEqual([]);
   for (const organizationId of organizations) {
     const spent = (await rowsOf(organizationId)).reduce((sum, one) => sum + one.cost_nanos, 0n);
     expect(await budgetOf(organizationId)).toMatchObject({ granted_nanos: 0n, settled_nanos: spent });

@@ -1,3 +1,4 @@
+import type { NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 import type { UsageRow } from "./usage-row.ts";
@@ -15,33 +16,19 @@ const names =
   cost_nanos, budget_id, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
 
 /**
- * Inserts rows and settles their budgets in one statement, so in one transaction. Only a row that was not there yet moves money:
- * the same rows may come again from a journal. Budgets are locked in the order of their ids: two batches never deadlock.
- * @returns how many rows were new
+ * Inserts the rows that are not there yet; the same ones may come again from a journal.
+ * @returns what the new ones cost, by budget
  */
-export async function insertAndSettle(db: Db, processId: string, rows: readonly UsageRow[]): Promise<number> {
+export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, NanoDollars>> {
   const document = JSON.stringify(rows.map(rowDocument));
-  const result = await sql<{ inserted: bigint }>`
+  const result = await sql<{ budget_id: string; cost: bigint }>`
     WITH inserted AS (
       INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
       ON CONFLICT (occurred_at, request_id, attempt) DO NOTHING
-      RETURNING budget_id, cost_nanos, reserved_nanos
-    ), sums AS (
-      SELECT budget_id, sum(cost_nanos)::bigint AS cost, sum(reserved_nanos)::bigint AS reserved
-      FROM inserted WHERE budget_id IS NOT NULL GROUP BY budget_id
-    ), locked AS (
-      SELECT id FROM budgets WHERE id IN (SELECT budget_id FROM sums) ORDER BY id FOR UPDATE
-    ), settled AS (
-      UPDATE budgets SET settled_nanos = budgets.settled_nanos + sums.cost, granted_nanos = budgets.granted_nanos - sums.reserved,
-        updated_at = now()
-      FROM locked JOIN sums ON sums.budget_id = locked.id WHERE budgets.id = locked.id RETURNING budgets.id
-    ), given_back AS (
-      UPDATE budget_grants SET granted_nanos = budget_grants.granted_nanos - sums.reserved
-      FROM settled JOIN sums ON sums.budget_id = settled.id
-      WHERE budget_grants.budget_id = settled.id AND budget_grants.process_id = ${processId}
+      RETURNING budget_id, cost_nanos
     )
-    SELECT count(*) AS inserted FROM inserted`.execute(db);
-  return Number(result.rows[0]?.inserted ?? 0n);
+    SELECT budget_id, sum(cost_nanos)::bigint AS cost FROM inserted WHERE budget_id IS NOT NULL GROUP BY budget_id`.execute(db);
+  return new Map(result.rows.map((row) => [row.budget_id, row.cost]));
 }
 
 /** Makes the month partition that a row needs; false when its time is too far from now to be true. */

@@ -1,0 +1,180 @@
+import { openAuditWriter } from "@nexus/audit";
+import { newId, newUuid, systemClock } from "@nexus/core";
+import { type Database, openDatabase } from "@nexus/db";
+import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { settleRows } from "../usage/settle-rows.ts";
+import type { UsageRow } from "../usage/usage-row.ts";
+import { Budgets } from "./budgets.ts";
+import { releaseBudgets } from "./release-budgets.ts";
+
+let database: TestDatabase;
+let owner: Database;
+let ai: Database;
+const opened: Budgets[] = [];
+const audit = openAuditWriter({ clock: systemClock, macKey: "k".repeat(32) });
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  owner = database.openOwner();
+  ai = openDatabase(database.ai, { applicationName: "budgets-test" });
+});
+afterAll(async () => {
+  await ai.close();
+  await database.drop();
+});
+afterEach(() => {
+  for (const budgets of opened.splice(0)) budgets.close();
+});
+
+function openBudgets(db = ai.db): { budgets: Budgets; processId: string } {
+  const processId = newUuid();
+  const logger = { warn: () => {} };
+  const budgets = new Budgets({ db, audit, clock: systemClock, logger, processId, defaultBudget: undefined });
+  opened.push(budgets);
+  return { budgets, processId };
+}
+
+async function makeBudget(limit: bigint): Promise<string> {
+  const organizationId = newUuid();
+  await owner.db.insertInto("organizations").values({ id: organizationId, name: "o" }).execute();
+  const budget = { id: newUuid(), organization_id: organizationId, level: "organization" as const, limit_nanos: limit };
+  await owner.db.insertInto("budgets").values(budget).execute();
+  return organizationId;
+}
+
+const budgetOf = (organizationId: string) =>
+  owner.db
+    .selectFrom("budgets")
+    .select(["settled_nanos", "granted_nanos", "limit_nanos"])
+    .where("organization_id", "=", organizationId)
+    .executeTakeFirstOrThrow();
+const wanted = (organizationId: string, amount: bigint) => ({ organizationId, amount, requestId: newId("request") });
+
+function rowOf(organizationId: string, budgetId: string, cost: bigint): UsageRow {
+  return {
+    occurredAt: Date.now(),
+    requestId: newUuid(),
+    attempt: 1,
+    organizationId,
+    keyId: null,
+    userId: null,
+    endpoint: "chat.completions",
+    model: "m",
+    provider: "p",
+    upstreamModel: "u",
+    stream: false,
+    outcome: "ok",
+    httpStatus: 200,
+    errorCode: null,
+    inputTokens: 1,
+    outputTokens: 2,
+    cachedInputTokens: 0,
+    reasoningTokens: 0,
+    usageSource: "provider",
+    cost,
+    budgetId,
+    reserved: cost,
+    price: null,
+    durationMs: 1,
+    firstByteMs: null,
+    clientRequestId: null,
+    traceId: null,
+  };
+}
+
+test("three processes spending at once never pass the limit at any instant, and nothing is left set aside", async () => {
+  const limit = 200_000n;
+  const organizationId = await makeBudget(limit);
+  const processes = [openBudgets(), openBudgets(), openBudgets()];
+  let spent = 0n;
+  let refused = 0;
+  const done = new AbortController();
+  const watch = (async () => {
+    let looks = 0;
+    for (; !done.signal.aborted; looks++) {
+      const seen = await budgetOf(organizationId);
+      expect(seen.settled_nanos + seen.granted_nanos).toBeLessThanOrEqual(limit);
+    }
+    return looks;
+  })();
+  await Promise.all(
+    processes.flatMap(({ budgets, processId }, index) =>
+      Array.from({ length: 10 }, async (_, worker) => {
+        for (let i = 0; i < 30; i++) {
+          const amount = BigInt(100 + ((i * 7919 + worker * 131 + index * 17) % 900));
+          try {
+            const reservation = await budgets.reserve(wanted(organizationId, amount));
+            const cost = i % 5 === 0 ? 0n : amount - BigInt(i);
+            spent += cost;
+            reservation.settle(cost);
+            await settleRows({ db: ai.db, processId, setAside: () => expect.unreachable() }, [
+              rowOf(organizationId, reservation.budgetId, cost),
+            ]);
+          } catch (error) {
+            expect(error).toMatchObject({ code: "budget_exceeded" });
+            refused++;
+          }
+        }
+      }),
+    ),
+  );
+  done.abort();
+  expect(await watch).toBeGreaterThan(0);
+  for (const { processId } of processes) await releaseBudgets(ai.db, processId);
+  expect(await budgetOf(organizationId)).toStrictEqual({ limit_nanos: limit, settled_nanos: spent, granted_nanos: 0n });
+  expect(refused).toBeGreaterThan(0);
+  expect(spent).toBeGreaterThan((limit * 3n) / 4n);
+});
+
+test("under traffic the usual call asks nobody: what was granted is spent while PostgreSQL is away, then no more", async () => {
+  const organizationId = await makeBudget(10n ** 9n);
+  const own = openDatabase(database.ai, { applicationName: "budgets-away" });
+  const { budgets } = openBudgets(own.db);
+  for (let i = 0; i < 20; i++) (await budgets.reserve(wanted(organizationId, 100n))).settle(100n);
+  const { granted_nanos } = await budgetOf(organizationId);
+  await own.close();
+  let served = 0;
+  await expect(
+    (async () => {
+      for (; served < 10_000; served++) (await budgets.reserve(wanted(organizationId, 100n))).settle(100n);
+    })(),
+  ).rejects.toThrow("pool");
+  expect(served).toBeGreaterThan(5);
+  expect(BigInt(served + 20) * 100n).toBe(granted_nanos);
+});
+
+test("an idle block goes back by itself, a running call's part stays", async () => {
+  const organizationId = await makeBudget(10_000n);
+  const { budgets } = openBudgets();
+  const first = await budgets.reserve(wanted(organizationId, 1000n));
+  const second = await budgets.reserve(wanted(organizationId, 1000n));
+  second.settle(0n);
+  await waitFor(async () => (await budgetOf(organizationId)).granted_nanos === 1000n);
+  first.settle(0n);
+  first.settle(0n);
+  await waitFor(async () => (await budgetOf(organizationId)).granted_nanos === 0n);
+});
+
+test("near the limit a block is no larger than a call", async () => {
+  const organizationId = await makeBudget(1000n);
+  const { budgets } = openBudgets();
+  const taken = [];
+  for (let i = 0; i < 10; i++) taken.push(await budgets.reserve(wanted(organizationId, 100n)));
+  await expect(budgets.reserve(wanted(organizationId, 1n))).rejects.toMatchObject({
+    code: "budget_exceeded",
+    extensions: { limit_nanos: "1000", granted_nanos: "1000", needed_nanos: "1" },
+  });
+  taken[0]?.settle(50n);
+  (await budgets.reserve(wanted(organizationId, 50n))).settle(50n);
+});
+
+test("after a change of its limit nothing of the old block is spent", async () => {
+  const organizationId = await makeBudget(10n ** 9n);
+  const { budgets } = openBudgets();
+  for (let i = 0; i < 10; i++) (await budgets.reserve(wanted(organizationId, 100n))).settle(0n);
+  await owner.db.updateTable("budgets").set({ limit_nanos: 0n }).where("organization_id", "=", organizationId).execute();
+  await budgets.release(organizationId);
+  await expect(budgets.reserve(wanted(organizationId, 1n))).rejects.toMatchObject({ code: "budget_exceeded" });
+  expect(await budgetOf(organizationId)).toMatchObject({ granted_nanos: 0n });
+});
