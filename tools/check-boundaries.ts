@@ -97,10 +97,7 @@ function fileFaults(context: FileContext): string[] {
 }
 
 /** Files whose subject is other programs: pids, signals, user ids. */
-const processOwners: ReadonlySet<string> = new Set([
-  "packages/db/src/embedded/processes.ts",
-  "packages/redis/src/server/processes.ts",
-]);
+const processOwners: ReadonlySet<string> = new Set(["packages/processes/src/processes.ts"]);
 
 const isTestCode = (workspace: Workspace, file: string): boolean =>
   isTest(file) || workspace.folder === "tests" || workspace.folder === "packages/testing";

@@ -11,15 +11,15 @@ export interface Place {
 
 const rows: readonly (readonly string[])[] = [
   ["core", "contracts"],
-  ["config", "db", "redis", "telemetry"],
+  ["config", "processes", "db", "redis", "telemetry"],
   ["http", "audit", "key-check", "testing"],
 ];
 
-/** Exceptions to "only rows below": within row 1 contracts builds on core, within row 2 everything may read configuration. */
+/** Exceptions to "only rows below": within row 1 contracts builds on core, within row 2 everything may read configuration, and what runs servers may look at processes. */
 const peers: Readonly<Record<string, readonly string[]>> = {
   contracts: ["core"],
-  db: ["config"],
-  redis: ["config"],
+  db: ["config", "processes"],
+  redis: ["config", "processes"],
   telemetry: ["config"],
 };
 

@@ -3,11 +3,11 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { commandLine, isRunning, startedAt } from "@nexus/processes";
 import { waitFor } from "@nexus/testing";
 import { afterEach, describe, expect, test } from "vitest";
 import { openRedis } from "./open-redis.ts";
 import { findRedisServer } from "./server/find-redis-server.ts";
-import { commandLine, isRunning, startedAt } from "./server/processes.ts";
 import { spawnRedisServer } from "./server/spawn-redis-server.ts";
 import { startRedis } from "./start-redis.ts";
 

@@ -2,7 +2,7 @@ import { runMain } from "@nexus/http";
 import { createLogger } from "@nexus/telemetry";
 import { banner } from "./banner.ts";
 import { configRules, configSchema } from "./config.ts";
-import { claimDataDirectory } from "./data-directory.ts";
+import { openDataDirectory } from "./data-directory.ts";
 import { firstTakenPort } from "./free-ports.ts";
 import { internal } from "./service-environments.ts";
 import { serviceFaults } from "./service-faults.ts";
@@ -19,7 +19,7 @@ await runMain({
     const taken =
       (await firstTakenPort(published, config.NEXUS_BIND_HOST)) ?? (await firstTakenPort(published.map(internal), "127.0.0.1"));
     if (taken !== undefined) throw Object.assign(new Error(), { code: "EADDRINUSE", port: taken });
-    const data = claimDataDirectory(config.NEXUS_DATA_DIR, process);
+    const data = await openDataDirectory(config.NEXUS_DATA_DIR);
     try {
       const platform = await startPlatform({
         config,
@@ -31,11 +31,11 @@ await runMain({
       return {
         close: async () => {
           await platform.close();
-          data.release();
+          await data.release();
         },
       };
     } catch (error) {
-      data.release();
+      await data.release();
       throw error;
     }
   },

@@ -1,6 +1,6 @@
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ownUid } from "./processes.ts";
+import { ownUid } from "@nexus/processes";
 import { canEnter, chooseRunAs, exists, type UnixUser } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
 

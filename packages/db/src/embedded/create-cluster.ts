@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ownPid } from "@nexus/processes";
 import { executable } from "./find-binaries.ts";
-import { ownPid } from "./processes.ts";
 import { exists, type UnixUser } from "./run-as.ts";
 
 export interface ClusterOptions {

@@ -1,12 +1,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isRunning } from "@nexus/processes";
 import { waitFor } from "@nexus/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { choosePlace } from "./choose-place.ts";
 import { findBinaries, majorOf } from "./find-binaries.ts";
 import { prepareBinaries } from "./prepare-binaries.ts";
-import { isRunning } from "./processes.ts";
 import { canEnter, chooseRunAs } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
 import { startEmbeddedPostgres } from "./start-embedded-postgres.ts";

@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { ownPid } from "@nexus/processes";
 import { executable, type PostgresBinaries } from "./find-binaries.ts";
-import { ownPid } from "./processes.ts";
 import { canEnter, canRun, exists, type UnixUser } from "./run-as.ts";
 import { sharedPlace } from "./shared-place.ts";
 

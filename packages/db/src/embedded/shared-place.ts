@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ownUid } from "./processes.ts";
+import { ownUid } from "@nexus/processes";
 import { canEnter, type UnixUser } from "./run-as.ts";
 
 /** Where root may put what another user has to reach, best first: the last two need not outlive a restart of the machine. */

@@ -3,12 +3,12 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "n
 import { createServer, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isRunning } from "@nexus/processes";
 import { waitFor } from "@nexus/testing";
 import { Client } from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Connection } from "../connection.ts";
 import { executeStatements, withClient } from "../with-client.ts";
-import { isRunning } from "./processes.ts";
 import { canEnter, type UnixUser } from "./run-as.ts";
 import { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from "./start-embedded-postgres.ts";
 

@@ -1,10 +1,10 @@
 /** A real PostgreSQL of our own, for a machine that has none: started, watched and stopped by this process. */
 import { resolve, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { claimDirectory } from "@nexus/processes";
 import type { Connection } from "../connection.ts";
 import { withClient } from "../with-client.ts";
 import { choosePlace } from "./choose-place.ts";
-import { claimDirectory } from "./claim-directory.ts";
 import { createCluster } from "./create-cluster.ts";
 import { findBinaries, majorOf, type PostgresBinaries } from "./find-binaries.ts";
 import { findFreePort, type Postmaster, type PostmasterOptions, startPostmaster, stopPostmaster } from "./postmaster.ts";

@@ -1,7 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { commandLine, isRunning, sendSignal } from "./processes.ts";
+import { commandLine, isRunning, sendSignal } from "@nexus/processes";
 
 /**
  * Stops the postmaster that a killed Node left behind in `cluster`. It runs in a process group of its own, so it outlives

@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { commandLine, isRunning, ownPid, sendSignal, startedAt } from "./processes.ts";
+import { commandLine, isRunning, ownPid, sendSignal, startedAt } from "@nexus/processes";
 
 interface ServerRecord {
   owner: { pid: number; startedAt: string };

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { sendSignal } from "@nexus/processes";
 import type { RedisTarget } from "../redis-target.ts";
-import { sendSignal } from "./processes.ts";
 
 export interface RedisServer {
   readonly target: RedisTarget;

@@ -1,9 +1,12 @@
-/** Processes of the system: the one place in this package that touches `process`. */
+/** Processes and users of the system: the one place beside `main.ts` that touches `process`. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
 export const ownPid: number = process.pid;
+
+/** Our user id; `undefined` where the system has none (Windows). */
+export const ownUid: number | undefined = process.getuid?.();
 
 /** False when there is no such process. A negative pid is a process group. */
 export function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {

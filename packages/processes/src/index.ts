@@ -1,0 +1,2 @@
+export { claimDirectory } from "./claim-directory.ts";
+export { commandLine, isRunning, ownPid, ownUid, sendSignal, startedAt } from "./processes.ts";
