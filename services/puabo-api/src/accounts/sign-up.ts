@@ -5,10 +5,9 @@ import { type Db, inTransaction } from "@nexus/db";
 import type { AttemptLimiter } from "../limits/attempt-limiter.ts";
 import type { PasswordHasher } from "../passwords/password-hasher.ts";
 import type { Session, SessionLifetime } from "../sessions/session.ts";
-import { startSession } from "../sessions/start-session.ts";
 import { acceptPassword } from "./accept-password.ts";
+import { admitPerson } from "./admit-person.ts";
 import { authProblem } from "./auth-problem.ts";
-import { createPerson } from "./create-person.ts";
 import { parseEmailAddress } from "./email-address.ts";
 
 interface Needs {
@@ -35,25 +34,8 @@ export async function signUp(
   await needs.limiter.admitSignUp(context.ip);
   // Before the address is looked up: a taken one answers as late as a free one.
   const passwordHash = await needs.hasher.hash(request.password);
-  return await inTransaction(needs.db, async (tx) => {
-    const person = { email, name: request.name, image: request.image ?? null, role: "user" as const, passwordHash };
-    const { user, organizationId } = await createPerson(needs, tx, person);
-    const wanted = { user, organizationId, amr: ["pwd"], ip: context.ip ?? null, userAgent: context.user_agent ?? null };
-    const started = await startSession(needs, tx, wanted);
-    await needs.audit.write(tx, {
-      action: "user.signed_up",
-      outcome: "success",
-      organizationId,
-      actor: { kind: "person", id: user.id },
-      targets: [
-        { kind: "user", id: user.id },
-        { kind: "organization", id: organizationId },
-        { kind: "session", id: started.session.id },
-      ],
-      context,
-      details: { role: user.role },
-      personal: { email },
-    });
-    return started;
-  });
+  const person = { email, name: request.name, image: request.image ?? null, role: "user" as const, passwordHash };
+  return await inTransaction(needs.db, (tx) =>
+    admitPerson(needs, tx, { person, context, action: "user.signed_up", details: { role: person.role } }),
+  );
 }

@@ -3,12 +3,11 @@ import type { SetupRequest } from "@nexus/contracts/accounts";
 import { type Clock, Problem } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
 import { acceptPassword } from "../accounts/accept-password.ts";
+import { admitPerson } from "../accounts/admit-person.ts";
 import { authProblem } from "../accounts/auth-problem.ts";
-import { createPerson } from "../accounts/create-person.ts";
 import { parseEmailAddress } from "../accounts/email-address.ts";
 import type { PasswordHasher } from "../passwords/password-hasher.ts";
 import type { Session, SessionLifetime } from "../sessions/session.ts";
-import { startSession } from "../sessions/start-session.ts";
 import { hashSetupCode } from "./setup-code.ts";
 import { isSetupOpen, lockSetup, useSetupCode } from "./setup.store.ts";
 
@@ -45,25 +44,8 @@ export async function completeSetup(
   return await inTransaction(needs.db, async (tx) => {
     await lockSetup(tx);
     await requireOpenSetup({ db: tx, clock: needs.clock }, request.code);
-    const person = { email, name: request.name, image: null, role: "admin" as const, passwordHash };
-    const { user, organizationId } = await createPerson(needs, tx, person);
     await useSetupCode(tx, codeHash, new Date(needs.clock.now()));
-    const wanted = { user, organizationId, amr: ["pwd"], ip: context.ip ?? null, userAgent: context.user_agent ?? null };
-    const started = await startSession(needs, tx, wanted);
-    await needs.audit.write(tx, {
-      action: "setup.completed",
-      outcome: "success",
-      organizationId,
-      actor: { kind: "person", id: user.id },
-      targets: [
-        { kind: "user", id: user.id },
-        { kind: "organization", id: organizationId },
-        { kind: "session", id: started.session.id },
-      ],
-      context,
-      details: { role: "admin", way: "link" },
-      personal: { email },
-    });
-    return started;
+    const person = { email, name: request.name, image: null, role: "admin" as const, passwordHash };
+    return await admitPerson(needs, tx, { person, context, action: "setup.completed", details: { role: "admin", way: "link" } });
   });
 }
