@@ -79,8 +79,8 @@ const application: EnvField[] = [
     "Path of gateway.yaml inside the gateway's container, /etc/nexus/gateway.yaml, once there is one.",
     "",
   ),
-  setting("NPM_REGISTRY", "Where the image build fetches npm packages from.", "https://registry.npmjs.org/", (value: string) =>
-    URL.canParse(value) ? undefined : "must be a URL",
+  setting("NPM_REGISTRY", "Where the image build fetches npm packages from; empty for npm's own default.", "", (value: string) =>
+    value === "" || URL.canParse(value) ? undefined : "must be a URL",
   ),
 ].map((field) => ({ ...field, group: "Application" }));
 
