@@ -39,7 +39,7 @@ export function loadConfig<S extends ConfigSchema>(
     }
   }
   faults.push(...faultsAmong(schema, values, rules));
-  if (faults.length > 0) throw new ConfigError(faults);
+  if (faults.length > 0) throw new ConfigError([...new Set(faults)]);
   return Object.freeze(values) as Config<S>;
 }
 

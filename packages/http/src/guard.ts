@@ -40,7 +40,7 @@ async function authenticated(request: FastifyRequest, options: GuardOptions): Pr
     if (error instanceof Problem && error.code === "unauthenticated") throw invalidToken(error);
     throw error;
   }
-  if (!caller) throw unauthenticated();
+  if (!caller) throw unauthenticated("No credential came with the request. Programs send theirs as Authorization: Bearer …");
   return caller;
 }
 

@@ -40,7 +40,7 @@ export function toProblem(error: unknown, translate?: (error: unknown) => Proble
   if (translated) return translated;
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const known = typeof code === "string" ? byFastifyCode[code] : undefined;
-  if (known) return new Problem(known);
+  if (known) return new Problem(known, known === "unsupported_media_type" ? "Send the body as application/json." : undefined);
   if (error instanceof SyntaxError && statusCode === 400) return new Problem("malformed_json");
   const mapped = typeof statusCode === "number" ? byStatus[statusCode] : undefined;
   return mapped ? new Problem(mapped) : new Problem("internal", undefined, { cause: error });

@@ -33,7 +33,6 @@ export async function addReference(app: App, identity: ServiceIdentity): Promise
         title: identity.name,
         version: identity.version,
         description: identity.description,
-        license: { name: "Apache-2.0", identifier: "Apache-2.0" } as { name: string },
       },
       components: {
         securitySchemes: {

@@ -2,6 +2,7 @@
 import { type Config, integer, oneOf, optional, port, text, url } from "@nexus/config";
 import { databaseFields, databaseRules } from "@nexus/db";
 import { redisFields, redisRules } from "@nexus/redis";
+import { logLevels } from "@nexus/telemetry";
 
 const ports = {
   NEXUS_PUABO_API_PORT: port({ doc: "Port of puabo-api: accounts, audit, status.", default: 4000 }),
@@ -18,7 +19,7 @@ export const configSchema = {
   NEXUS_PUBLIC_URL: optional(
     url({ doc: "Origin under which people reach puabo-api; by default http://localhost and its port." }),
   ),
-  NEXUS_LOG_LEVEL: oneOf({ doc: "Least severe log line written.", default: "warn", values: ["debug", "info", "warn", "error"] }),
+  NEXUS_LOG_LEVEL: oneOf({ doc: "Least severe log line written.", default: "warn", values: logLevels }),
   NEXUS_CACHE: oneOf({
     doc: "auto: a redis-server on the PATH if there is one, else the embedded one; embedded: always the embedded one.",
     default: "auto",
