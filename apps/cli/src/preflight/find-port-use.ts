@@ -1,16 +1,31 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import type { Docker } from "../docker/open-docker.ts";
 import type { PortUse } from "./facts.ts";
 
-/** Whether a port of this machine is free, and if not, who has it. */
+const looks = 6;
+const pauseMs = 500;
+
+/**
+ * Whether a port of this machine is free, and if not, who has it. A container that restarts at this moment (a crash loop, say)
+ * has its port open before the engine lists it: what no container seems to hold is looked at again before it counts as foreign.
+ */
 export async function findPortUse(port: number, project: string, docker: Docker): Promise<PortUse> {
-  if (await isFree(port)) return { port, holder: undefined };
+  for (let look = 1; ; look++) {
+    const use = await lookAtPort(port, project, docker);
+    if (use.holder === undefined || use.holder.ours || use.byContainer || look === looks) return { port, holder: use.holder };
+    await setTimeout(pauseMs);
+  }
+}
+
+async function lookAtPort(port: number, project: string, docker: Docker): Promise<PortUse & { byContainer: boolean }> {
+  if (await isFree(port)) return { port, holder: undefined, byContainer: false };
   const format = '{{.Names}}\t{{.Label "com.docker.compose.project"}}';
   const { stdout } = await docker.docker(["ps", "--filter", `publish=${port}`, "--format", format], { timeoutMs: 20_000 });
   const [container, owner] = stdout.trim().split("\t");
-  if (container) return { port, holder: { ours: owner === project, who: `container ${container}` } };
-  return { port, holder: { ours: false, who: findListener(port) ?? "another process" } };
+  if (container) return { port, holder: { ours: owner === project, who: `container ${container}` }, byContainer: true };
+  return { port, holder: { ours: false, who: findListener(port) ?? "another process" }, byContainer: false };
 }
 
 function isFree(port: number): Promise<boolean> {
