@@ -169,6 +169,26 @@ test("near the limit a block is no larger than a call", async () => {
   (await budgets.reserve(wanted(organizationId, 50n))).settle(50n);
 });
 
+test("what an overrun has eaten from another call's part is spent by nobody again", async () => {
+  const organizationId = await makeBudget(100n);
+  const { budgets, processId } = openBudgets();
+  const settle = (reservation: { budgetId: string; settle(cost: bigint): void }, cost: bigint) => {
+    reservation.settle(cost);
+    return settleRows({ db: ai.db, processId, setAside: () => expect.unreachable() }, [
+      rowOf(organizationId, reservation.budgetId, cost),
+    ]);
+  };
+  const first = await budgets.reserve(wanted(organizationId, 50n));
+  const second = await budgets.reserve(wanted(organizationId, 50n));
+  await settle(first, 80n);
+  await settle(second, 10n);
+  // 90 of 100 are spent.
+  await expect(budgets.reserve(wanted(organizationId, 11n))).rejects.toMatchObject({ code: "budget_exceeded" });
+  await settle(await budgets.reserve(wanted(organizationId, 10n)), 10n);
+  await waitFor(async () => (await budgetOf(organizationId)).granted_nanos === 0n);
+  expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 100n });
+});
+
 test("after a change of its limit nothing of the old block is spent", async () => {
   const organizationId = await makeBudget(10n ** 9n);
   const { budgets } = openBudgets();

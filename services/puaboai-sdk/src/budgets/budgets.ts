@@ -28,9 +28,10 @@ interface Wanted {
 /** What this process holds of one organization's budget. */
 interface Block {
   budgetId: string;
+  /** Below zero after an overrun that has eaten from what running calls hold. */
   free: NanoDollars;
-  /** Calls that hold a part of it. */
-  running: number;
+  /** What running calls hold. */
+  reserved: NanoDollars;
   /** A refill asks for that many times the call's need. */
   factor: number;
   refilledAt: number;
@@ -80,7 +81,7 @@ export class Budgets {
       block = {
         budgetId: "",
         free: 0n,
-        running: 0,
+        reserved: 0n,
         factor: 1,
         refilledAt: -Infinity,
         usedAt: 0,
@@ -95,7 +96,7 @@ export class Budgets {
   #take(block: Block, amount: NanoDollars): Reservation | undefined {
     if (block.budgetId === "" || block.free < amount) return undefined;
     block.free -= amount;
-    block.running++;
+    block.reserved += amount;
     block.usedAt = this.#deps.clock.monotonic();
     let settled = false;
     return {
@@ -103,10 +104,10 @@ export class Budgets {
       settle: (cost) => {
         if (settled) return;
         settled = true;
-        block.running--;
+        block.reserved -= amount;
         const rest = block.free + amount - cost;
-        // An overrun has eaten from the others' part; PostgreSQL's grant is used up just so.
-        block.free = rest > 0n ? rest : 0n;
+        // An overrun eats from the others' part, and they have that much less to leave; what it eats beyond is granted to nobody.
+        block.free = rest > -block.reserved ? rest : -block.reserved;
         block.usedAt = this.#deps.clock.monotonic();
       },
     };
@@ -136,7 +137,7 @@ export class Budgets {
 
   async #empty(block: Block): Promise<void> {
     const { budgetId, free: amount } = block;
-    if (amount === 0n) return;
+    if (amount <= 0n) return;
     // Taken out first, and not put back if it fails: whether PostgreSQL did it nobody knows then.
     block.free = 0n;
     await giveBack(this.#deps.db, { processId: this.#deps.processId, budgetId, amount });
@@ -146,8 +147,8 @@ export class Budgets {
     const now = this.#deps.clock.monotonic();
     for (const [organizationId, block] of this.#blocks) {
       if (now - block.usedAt < idleMs || block.waiting > 0) continue;
-      if (block.free === 0n) {
-        if (block.running === 0) this.#blocks.delete(organizationId);
+      if (block.free <= 0n) {
+        if (block.reserved === 0n) this.#blocks.delete(organizationId);
         continue;
       }
       this.#inTurn(block, () => this.#empty(block)).catch((error: unknown) => {
