@@ -413,7 +413,11 @@ test("a priced call sends a cap, is charged what it used and gives the rest back
   await waitFor(async () => (await budgetOf(rich.organizationId)).settled_nanos === 81_000n);
   await waitFor(async () => (await budgetOf(rich.organizationId)).granted_nanos === 0n);
   await chat({ model: "priced", max_completion_tokens: 5 }, rich.key);
-  expect(JSON.parse(provider.received[1]!.body.toString())).not.toHaveProperty("max_tokens");
+  const second = JSON.parse(provider.received[1]!.body.toString()) as object;
+  expect(second).toMatchObject({ max_tokens: 5 });
+  expect(second).not.toHaveProperty("max_completion_tokens");
+  await chat({ model: "priced", max_tokens: 99_999 }, rich.key);
+  expect(JSON.parse(provider.received[2]!.body.toString())).toMatchObject({ max_tokens: 1000 });
 });
 
 test("calls at once never spend more than the budget, whatever they end with", async () => {

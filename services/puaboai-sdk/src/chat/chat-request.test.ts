@@ -45,6 +45,9 @@ test("every field of a wrong type is named at once", () => {
 });
 
 test("media are noticed however their name is written", () => {
+  expect(read('{"model":"m","messages":[{"content":[{"type":"image_url","Image_URL":{"url":"https://x"}}]}]}').hasMedia).toBe(
+    true,
+  );
   expect(
     read('{"model":"m","messages":[{"content":[{"type":"image_url","image\\u005furl":{"url":"https://x"}}]}]}').hasMedia,
   ).toBe(true);
@@ -76,12 +79,25 @@ test.each([
   expect(upstreamChatBody(read(from), { ...none, asksForUsage: true }).toString()).toBe(to);
 });
 
-test("a cap is sent only where the client sent none", () => {
+test.each([
+  ['{"model":"m"}', '{"max_tokens":10,"model":"m"}'],
+  ['{"model":"m","max_tokens":null}', '{"model":"m","max_tokens":10}'],
+  ['{"model":"m","max_tokens":3}', '{"model":"m","max_tokens":3}'],
+  ['{"model":"m","max_tokens":11}', '{"model":"m","max_tokens":10}'],
+  ['{"model":"m","max_completion_tokens" : 3}', '{"model":"m","max_tokens" : 3}'],
+  ['{"model":"m","max\\u005fcompletion_tokens":11}', '{"model":"m","max_tokens":10}'],
+  ['{"model":"m","max_completion_tokens":null}', '{"model":"m","max_tokens":10}'],
+  ['{"model":"m","max_completion_tokens":3,"max_tokens":null}', '{"model":"m","max_completion_tokens":3,"max_tokens":3}'],
+  ['{"model":"m","max_completion_tokens":12,"max_tokens":4}', '{"model":"m","max_completion_tokens":10,"max_tokens":4}'],
+  ['{"model":"m","max_completion_tokens":4,"max_tokens":12}', '{"model":"m","max_completion_tokens":4,"max_tokens":10}'],
+])("%s goes to a provider of max_tokens, 10 at most, as %s", (from, to) => {
   const outputCap = { field: "max_tokens" as const, tokens: 10 };
-  expect(upstreamChatBody(read('{"model":"m","max_tokens":null}'), { ...none, outputCap }).toString()).toBe(
-    '{"model":"m","max_tokens":10}',
-  );
-  expect(upstreamChatBody(read('{"model":"m","max_completion_tokens":3}'), { ...none, outputCap }).toString()).toBe(
-    '{"model":"m","max_completion_tokens":3}',
+  expect(upstreamChatBody(read(from), { ...none, outputCap }).toString()).toBe(to);
+});
+
+test("a provider of max_completion_tokens gets the cap there", () => {
+  const outputCap = { field: "max_completion_tokens" as const, tokens: 10 };
+  expect(upstreamChatBody(read('{"max_tokens":99,"model":"m"}'), { ...none, outputCap }).toString()).toBe(
+    '{"max_completion_tokens":10,"model":"m"}',
   );
 });

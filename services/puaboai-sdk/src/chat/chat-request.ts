@@ -12,6 +12,8 @@ export interface ChatRequest {
   wantsUsageFrame: boolean;
   /** Largest answer the client allows, tokens a choice. */
   outputCap: number | undefined;
+  /** The same, as each field says it. */
+  caps: OutputCaps;
   /** How many answers are asked for: `n`. */
   choices: number;
   /** Images, sound or files are inside: bytes say nothing about their tokens. */
@@ -20,6 +22,11 @@ export interface ChatRequest {
   streamOptions: { scan: ObjectScan; span: Span } | undefined;
 }
 
+/** Both names are in use; providers know one of them or either. */
+type OutputCapField = "max_tokens" | "max_completion_tokens";
+type OutputCaps = Readonly<Record<OutputCapField, number | undefined>>;
+
+const largestCap = 2 ** 31;
 const wanted: ReadonlySet<string> = new Set(["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]);
 const wantedStreamOptions: ReadonlySet<string> = new Set(["include_usage"]);
 const mediaNames: ReadonlySet<string> = new Set([
@@ -42,16 +49,18 @@ export function readChatRequest(body: Buffer): ChatRequest {
   const scan = scanObject(body, {
     wanted,
     noteInnerName: (name) => {
-      if (!hasMedia && mediaNames.has(name)) hasMedia = true;
+      // Go's decoder matches names without case.
+      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
     },
   });
   const fields = fieldReader(body, scan);
   const model = fields.text("model", longestModelName);
   if (!scan.values.has("model")) fields.refuse("model", "is required");
   const stream = fields.flag("stream") ?? false;
-  const caps = [fields.count("max_completion_tokens", 2 ** 31), fields.count("max_tokens", 2 ** 31)].filter(
-    (cap) => cap !== undefined,
-  );
+  const caps = {
+    max_completion_tokens: fields.count("max_completion_tokens", largestCap),
+    max_tokens: fields.count("max_tokens", largestCap),
+  };
   const choices = fields.count("n", mostChoices) ?? 1;
   const streamOptions = readStreamOptions(body, scan);
   if (streamOptions === "wrong") fields.refuse("stream_options", "must be an object");
@@ -61,12 +70,17 @@ export function readChatRequest(body: Buffer): ChatRequest {
     model: model ?? "",
     stream,
     wantsUsageFrame: stream && typeof streamOptions === "object" && streamOptions.includeUsage,
-    outputCap: caps.length > 0 ? Math.max(...caps) : undefined,
+    outputCap: largerOf(caps.max_tokens, caps.max_completion_tokens),
+    caps,
     choices,
     hasMedia,
     scan,
     streamOptions: typeof streamOptions === "object" ? streamOptions : undefined,
   };
+}
+
+function largerOf(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
 }
 
 function readStreamOptions(
@@ -88,8 +102,8 @@ interface Changes {
   upstreamModel: string;
   /** Ask for the usage frame of a stream, whether or not the client did. */
   asksForUsage: boolean;
-  /** Send this cap where the client sent none. */
-  outputCap: { field: "max_tokens" | "max_completion_tokens"; tokens: number } | undefined;
+  /** The provider gets a cap in this field, and none above so many tokens. */
+  outputCap: { field: OutputCapField; tokens: number } | undefined;
 }
 
 /** The body for the upstream: the client's own bytes but for the members that must differ. */
@@ -98,10 +112,28 @@ export function upstreamChatBody(request: ChatRequest, changes: Changes): Buffer
   if (request.model !== changes.upstreamModel)
     splices.push(setMember(request.scan, "model", JSON.stringify(changes.upstreamModel)));
   if (request.stream && changes.asksForUsage && !request.wantsUsageFrame) splices.push(askForUsage(request));
-  if (changes.outputCap && request.outputCap === undefined) {
-    splices.push(setMember(request.scan, changes.outputCap.field, String(changes.outputCap.tokens)));
-  }
+  if (changes.outputCap) splices.push(...capOutput(request, changes.outputCap));
   return splice(request.body, splices);
+}
+
+/**
+ * A provider that does not know the field in which the client sent its cap would answer without one, and one that knows a longer
+ * answer than `tokens` would give it: what was set aside for the call holds only for the cap that the provider acts on.
+ */
+function capOutput({ caps, scan }: ChatRequest, { field, tokens }: { field: OutputCapField; tokens: number }): Splice[] {
+  const other = field === "max_tokens" ? "max_completion_tokens" : "max_tokens";
+  const cap = String(Math.min(caps[field] ?? caps[other] ?? tokens, tokens));
+  const foreign = scan.values.get(other);
+  // Both at once is what some providers refuse: the client's own member gets the right name.
+  if (foreign && !scan.values.has(field)) {
+    return [
+      { ...foreign.name, text: JSON.stringify(field) },
+      { start: foreign.start, end: foreign.end, text: cap },
+    ];
+  }
+  const splices = String(caps[field]) === cap ? [] : [setMember(scan, field, cap)];
+  if ((caps[other] ?? 0) > tokens) splices.push(setMember(scan, other, String(tokens)));
+  return splices;
 }
 
 function askForUsage(request: ChatRequest): Splice {

@@ -8,9 +8,14 @@ export interface Span {
   end: number;
 }
 
+/** A member: where its value stands, and its name, quotes included. */
+interface Member extends Span {
+  name: Span;
+}
+
 export interface ObjectScan {
   /** Where the value of each wanted member stands. */
-  values: Map<string, Span>;
+  values: Map<string, Member>;
   /** Just behind the opening brace: where a member can be inserted. */
   insertAt: number;
   /** An inserted member needs no comma behind it. */
@@ -53,12 +58,12 @@ export function scanObject(bytes: Buffer, options: Options): ObjectScan {
     return scan;
   }
   for (;;) {
-    let name: string | undefined;
-    const start = skipName(bytes, at, (from, to) => {
-      name = nameAt(bytes, from, to);
+    const name: Span = { start: at, end: at };
+    const start = skipName(bytes, at, (_from, to) => {
+      name.end = to;
     });
     const end = skipValue(bytes, start, noteName);
-    if (name !== undefined) note(scan, name, { start, end }, options);
+    note(scan, nameAt(bytes, name.start, name.end), { start, end, name }, options);
     at = skipSpace(bytes, end);
     if (bytes[at] === 0x7d) break;
     if (bytes[at] !== 0x2c) throw fault(bytes, at);
@@ -73,13 +78,14 @@ function endOfText(bytes: Buffer, from: number): void {
   if (at !== bytes.length) throw fault(bytes, at);
 }
 
-function note(scan: ObjectScan, name: string, span: Span, options: Options): void {
+function note(scan: ObjectScan, name: string | undefined, member: Member, options: Options): void {
+  if (name === undefined) return;
   const meant = options.wanted.has(name) ? name : foldedMatch(name, options.wanted);
   if (meant === undefined) return;
   const pointer = `${options.pointer ?? ""}/${meant}`;
   if (meant !== name) throw ambiguous(pointer, `${JSON.stringify(name)} differs from this member only in case`);
   if (scan.values.has(name)) throw ambiguous(pointer, "stands twice in the object");
-  scan.values.set(name, span);
+  scan.values.set(name, member);
 }
 
 /** Upper then lower case also folds U+017F to s and U+212A to k, as Go's decoder does. */

@@ -20,7 +20,7 @@ export function splice(bytes: Buffer, splices: readonly Splice[]): Buffer {
 
 /** Sets a member of a scanned object: its value is replaced, or the member inserted as the first one. */
 export function setMember(scan: ObjectScan, name: string, json: string): Splice {
-  const span = scan.values.get(name);
-  if (span) return { ...span, text: json };
+  const member = scan.values.get(name);
+  if (member) return { start: member.start, end: member.end, text: json };
   return { start: scan.insertAt, end: scan.insertAt, text: `${JSON.stringify(name)}:${json}${scan.empty ? "" : ","}` };
 }
