@@ -428,6 +428,69 @@ CREATE TABLE key_peppers (
 
 GRANT SELECT, INSERT ON key_peppers TO nexus_keys;
 
+-- 20261123T1100_extend_change_feed.sql
+-- More that a verifier must hear of, and who the verifiers are.
+ALTER TABLE changes DROP CONSTRAINT changes_kind_check;
+ALTER TABLE changes ADD CONSTRAINT changes_kind_check
+  CHECK (kind IN ('key', 'session', 'user', 'freeze', 'secret', 'key_format'));
+-- A process that starts asks for what ended within the life of a token.
+CREATE INDEX changes_recorded_at_idx ON changes (recorded_at);
+
+-- One row for each process that decides about keys. A process makes its row and commits it before it first reads its position
+-- in the feed: so whoever lists the rows after committing a change finds every process that may not have seen the change.
+CREATE TABLE verifier_leases (
+  verifier_id uuid PRIMARY KEY,
+  service text NOT NULL CHECK (char_length(service) BETWEEN 1 AND 64),
+  -- What a receipt calls it: host and process.
+  node text NOT NULL CHECK (char_length(node) BETWEEN 1 AND 300),
+  generation uuid NOT NULL,
+  -- Everything up to here was applied when the renewal was sent.
+  applied_rev bigint NOT NULL,
+  -- How long beyond its lease it goes on with what it knows.
+  blind_seconds integer NOT NULL CHECK (blind_seconds BETWEEN 0 AND 86400),
+  renewals bigint NOT NULL DEFAULT 0,
+  renewed_at timestamptz(3) NOT NULL DEFAULT clock_timestamp()
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON verifier_leases TO nexus_api, nexus_ai, nexus_keys;
+
+-- 20261123T1110_extend_api_keys.sql
+-- What else a key carries, and the one view that verifiers read.
+ALTER TABLE api_keys
+  -- Calls under way at once; NULL: no bound.
+  ADD COLUMN concurrency integer CHECK (concurrency BETWEEN 1 AND 1000000),
+  -- Uses in a period of UTC's calendar; NULL: no quota.
+  ADD COLUMN quota_limit bigint CHECK (quota_limit BETWEEN 1 AND 1000000000000),
+  ADD COLUMN quota_refill text CHECK (quota_refill IN ('never', 'day', 'week', 'month')),
+  ADD CONSTRAINT api_keys_quota_check CHECK ((quota_limit IS NULL) = (quota_refill IS NULL));
+
+-- The shapes of foreign keys that were imported by their hash. They have no checksum of ours, so verifiers look up nothing
+-- that has none of these shapes.
+CREATE TABLE key_formats (
+  name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_-]{0,62}$'),
+  prefix text NOT NULL CHECK (char_length(prefix) BETWEEN 1 AND 32),
+  min_length smallint NOT NULL CHECK (min_length BETWEEN 16 AND 512),
+  max_length smallint NOT NULL CHECK (max_length BETWEEN min_length AND 512),
+  -- Of what follows the prefix.
+  alphabet text NOT NULL CHECK (alphabet IN ('base62', 'base64url', 'hex', 'printable')),
+  created_at timestamptz(3) NOT NULL DEFAULT now()
+);
+
+-- NULL: a key of ours.
+ALTER TABLE api_key_versions ADD COLUMN format text REFERENCES key_formats (name);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON key_formats TO nexus_keys;
+GRANT SELECT ON key_formats TO nexus_api, nexus_ai;
+
+-- Runs with its owner's rights: a verifier finds the key of a hash that it can compute, and reads neither table.
+CREATE VIEW verifiable_keys AS
+SELECT v.hash, v.version, v.pepper_version, v.format, k.id AS key_id, k.organization_id, k.owner_kind, k.owner_user_id, k.kind,
+  k.environment, k.state, least(k.expires_at, v.retires_at) AS expires_at, k.scopes, k.models, k.ip_allow, k.limits, k.concurrency,
+  k.quota_limit, k.quota_refill, k.budget_ids, k.tags, k.created_at, k.rev
+FROM api_key_versions v JOIN api_keys k ON k.id = v.key_id;
+
+GRANT SELECT ON verifiable_keys TO nexus_api, nexus_ai, nexus_keys;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -445,6 +508,8 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T0950_create_budgets_and_usage.sql', 'b3e91d5f9c247f6a74673e77db394753fa1bb4e79d1acda551051633cb432236', 0),
   ('20261123T0955_create_budget_grants.sql', 'bb84a937ac1e26bdd555bb290117a09ca368fa7e61fc1db98b776bbb4d9c6e02', 0),
   ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0),
-  ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0);
+  ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0),
+  ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
+  ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0);
 
 COMMIT;

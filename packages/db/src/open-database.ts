@@ -4,7 +4,7 @@ import { type ClientConfig, Pool, types } from "pg";
 import type { Connection } from "./connection.ts";
 import { guardedPool } from "./guarded-pool.ts";
 import { pendingMigrations } from "./pending-migrations.ts";
-import type { Db, Tables } from "./tables.ts";
+import type { Db, Tables, Views } from "./tables.ts";
 
 export interface Database {
   readonly db: Db;
@@ -46,7 +46,7 @@ export function openDatabase(connection: Connection, options: DatabaseOptions): 
   pool.on("error", (error) => options.onError?.(error));
   // The same for one in use: its query is refused as well, which is where the loss is dealt with.
   pool.on("connect", (client) => client.on("error", () => {}));
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
+  const db = new Kysely<Tables & Views>({ dialect: new PostgresDialect({ pool: guardedPool(pool) }) });
   let closing: Promise<void> | undefined;
   return {
     db,

@@ -24,6 +24,9 @@ async function connect(connection: Connection): Promise<Client> {
 const accountTables = ["organizations", "users", "members", "accounts", "sessions", "setup_codes", "signing_keys"];
 const everything = "SELECT, INSERT, UPDATE, DELETE";
 
+/** What every verifier reads and writes to hear of changes and to know the keys. */
+const feed = { changes: "SELECT", change_counter: "SELECT", verifier_leases: everything, verifiable_keys: "SELECT" };
+
 /** Whatever is not in here, no service may do. */
 const granted: Record<string, Record<string, string>> = {
   nexus_api: {
@@ -33,19 +36,19 @@ const granted: Record<string, Record<string, string>> = {
     ),
     modules: "SELECT, INSERT, UPDATE",
     module_incidents: "SELECT, INSERT, UPDATE",
-    changes: "SELECT",
-    change_counter: "SELECT",
+    ...feed,
+    key_formats: "SELECT",
     schema_migrations: "SELECT",
   },
   nexus_keys: {
+    key_formats: "SELECT, INSERT, UPDATE, DELETE",
     api_keys: "SELECT, INSERT, UPDATE",
     api_key_versions: "SELECT, INSERT, UPDATE",
     key_peppers: "SELECT, INSERT",
     audit_log: "INSERT",
     audit_inbox: "INSERT",
     audit_personal: "INSERT",
-    changes: "SELECT",
-    change_counter: "SELECT",
+    ...feed,
     schema_migrations: "SELECT",
   },
   nexus_ai: {
@@ -55,8 +58,8 @@ const granted: Record<string, Record<string, string>> = {
     audit_log: "INSERT",
     audit_inbox: "INSERT",
     audit_personal: "INSERT",
-    changes: "SELECT",
-    change_counter: "SELECT",
+    ...feed,
+    key_formats: "SELECT",
     schema_migrations: "SELECT",
   },
 };

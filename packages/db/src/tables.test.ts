@@ -74,6 +74,24 @@ const columns: Columns = {
   },
   change_counter: { only_row: "bool", generation: "uuid", rev: "int8" },
   changes: { rev: "int8", kind: "text", subject_id: "uuid", organization_id: "uuid?", recorded_at: "timestamptz" },
+  verifier_leases: {
+    verifier_id: "uuid",
+    service: "text",
+    node: "text",
+    generation: "uuid",
+    applied_rev: "int8",
+    blind_seconds: "int4",
+    renewals: "int8",
+    renewed_at: "timestamptz",
+  },
+  key_formats: {
+    name: "text",
+    prefix: "text",
+    min_length: "int2",
+    max_length: "int2",
+    alphabet: "text",
+    created_at: "timestamptz",
+  },
   api_keys: {
     id: "uuid",
     organization_id: "uuid",
@@ -96,6 +114,9 @@ const columns: Columns = {
     updated_at: "timestamptz",
     revoked_at: "timestamptz?",
     rev: "int8",
+    concurrency: "int4?",
+    quota_limit: "int8?",
+    quota_refill: "text?",
   },
   api_key_versions: {
     key_id: "uuid",
@@ -106,6 +127,7 @@ const columns: Columns = {
     created_at: "timestamptz",
     last_used_at: "timestamptz?",
     retires_at: "timestamptz?",
+    format: "text?",
   },
   key_peppers: { version: "int2", fingerprint: "bytea", created_at: "timestamptz" },
   audit_log: {

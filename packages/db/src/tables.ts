@@ -85,10 +85,20 @@ export interface Tables {
   };
   changes: {
     rev: bigint;
-    kind: "key" | "session" | "user" | "freeze";
+    kind: "key" | "session" | "user" | "freeze" | "secret" | "key_format";
     subject_id: string;
     organization_id: string | null;
     recorded_at: Generated<Date>;
+  };
+  verifier_leases: {
+    verifier_id: string;
+    service: string;
+    node: string;
+    generation: string;
+    applied_rev: bigint;
+    blind_seconds: number;
+    renewals: Generated<bigint>;
+    renewed_at: Generated<Date>;
   };
   api_keys: {
     id: string;
@@ -114,6 +124,17 @@ export interface Tables {
     updated_at: Generated<Date>;
     revoked_at: Date | null;
     rev: bigint;
+    concurrency: number | null;
+    quota_limit: bigint | null;
+    quota_refill: "never" | "day" | "week" | "month" | null;
+  };
+  key_formats: {
+    name: string;
+    prefix: string;
+    min_length: number;
+    max_length: number;
+    alphabet: "base62" | "base64url" | "hex" | "printable";
+    created_at: Generated<Date>;
   };
   api_key_versions: {
     key_id: string;
@@ -125,6 +146,8 @@ export interface Tables {
     created_at: Generated<Date>;
     last_used_at: Date | null;
     retires_at: Date | null;
+    /** The foreign format of an imported key; `null`: a key of ours. */
+    format: string | null;
   };
   key_peppers: {
     version: number;
@@ -244,5 +267,36 @@ export interface Tables {
   };
 }
 
+/** What is read only, computed by PostgreSQL from the tables. Columns of a view are nullable to PostgreSQL; these say what comes. */
+export interface Views {
+  /** Every secret version of every key, as a verifier needs it. */
+  verifiable_keys: {
+    hash: Buffer;
+    version: number;
+    pepper_version: number;
+    format: string | null;
+    key_id: string;
+    organization_id: string;
+    owner_kind: "user" | "organization" | "service";
+    owner_user_id: string | null;
+    kind: "sk" | "rk" | "svc";
+    environment: "live" | "test";
+    state: "active" | "disabled" | "revoked";
+    /** The earlier of the key's own end and the version's. */
+    expires_at: Date | null;
+    scopes: string[];
+    models: string[] | null;
+    ip_allow: string[] | null;
+    limits: unknown[];
+    concurrency: number | null;
+    quota_limit: bigint | null;
+    quota_refill: "never" | "day" | "week" | "month" | null;
+    budget_ids: string[];
+    tags: string[];
+    created_at: Date;
+    rev: bigint;
+  };
+}
+
 /** What every store takes: the database itself or an open transaction of it. */
-export type Db = Kysely<Tables>;
+export type Db = Kysely<Tables & Views>;
