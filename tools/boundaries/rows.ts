@@ -12,7 +12,8 @@ export interface Place {
 const rows: readonly (readonly string[])[] = [
   ["core", "contracts"],
   ["config", "processes", "db", "redis", "telemetry"],
-  ["http", "audit", "key-check", "testing"],
+  ["http", "audit", "change-feed", "testing"],
+  ["key-check"],
 ];
 
 /** Exceptions to "only rows below": within row 1 contracts builds on core, within row 2 everything may read configuration, and what runs servers may look at processes. */

@@ -3,5 +3,6 @@ export { fillSession, readSession, revokeSessions, sessionEpochOf } from "./func
 export { type MissingWindow, takeFromWindows, type Verdict, type Window } from "./functions/take-from-windows.ts";
 export { defineLua, type LuaFunction } from "./lua-function.ts";
 export { type Cache, type CacheOptions, type CacheState, openRedis } from "./open-redis.ts";
+export { openSubscriber, type Subscriber, type SubscriberOptions } from "./open-subscriber.ts";
 export { redisFields, redisRules, type RedisTarget, redisTargetFrom } from "./redis-target.ts";
 export { startRedis, type StartedRedis, type StartRedisOptions } from "./start-redis.ts";

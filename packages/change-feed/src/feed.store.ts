@@ -1,0 +1,111 @@
+/** Every statement of the change feed. */
+import type { Db } from "@nexus/db";
+import { sql } from "kysely";
+import type { Change } from "./change.ts";
+
+export interface Verifier {
+  verifierId: string;
+  service: string;
+  node: string;
+  blindSeconds: number;
+}
+
+/** Committed before the verifier first reads the feed; nothing is applied yet. */
+export async function insertLease(db: Db, verifier: Verifier): Promise<void> {
+  await sql`
+    INSERT INTO verifier_leases (verifier_id, service, node, generation, applied_rev, blind_seconds)
+    SELECT ${verifier.verifierId}::uuid, ${verifier.service}, ${verifier.node}, generation, 0, ${verifier.blindSeconds}
+    FROM change_counter
+    ON CONFLICT (verifier_id) DO NOTHING`.execute(db);
+}
+
+export interface Renewal {
+  generation: string;
+  /** The last revision of the feed. */
+  head: number;
+  /** PostgreSQL's time, milliseconds since 1970. */
+  now: number;
+  /** False: the lease's row is gone and has to be made again. */
+  renewed: boolean;
+  /** Processes of the same service that renewed within `recentSeconds`, this one included. */
+  live: number;
+  /** What came after the verifier's place, in order; the beginning of it when that is much. */
+  changes: Change[];
+}
+
+const mostChanges = 1000;
+const recentSeconds = 5;
+
+/**
+ * Renews the lease and reads what is new, as one statement: what it says of the feed is one moment of the database.
+ * @param at the verifier's place in the feed: everything up to `rev` is applied
+ */
+export async function renewLease(
+  db: Db,
+  verifier: Verifier,
+  at: { generation: string | undefined; rev: number | undefined },
+): Promise<Renewal> {
+  // Without a place in the feed the head is all that is asked for.
+  const from = at.rev ?? Number.MAX_SAFE_INTEGER;
+  const { rows } = await sql<Omit<Renewal, "head"> & { head: string }>`
+    WITH renewed AS (
+      UPDATE verifier_leases
+      SET applied_rev = ${at.rev ?? 0}, generation = coalesce(${at.generation ?? null}::uuid, generation),
+        renewals = renewals + 1, renewed_at = clock_timestamp()
+      WHERE verifier_id = ${verifier.verifierId}::uuid RETURNING 1
+    ), news AS (
+      SELECT rev, kind, subject_id, organization_id FROM changes
+      WHERE rev > ${from} AND rev <= (SELECT rev FROM change_counter) ORDER BY rev LIMIT ${mostChanges}
+    )
+    SELECT generation, rev::text AS head, floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now,
+      EXISTS (SELECT FROM renewed) AS renewed,
+      (SELECT count(*)::int FROM verifier_leases
+        WHERE service = ${verifier.service} AND renewed_at > clock_timestamp() - make_interval(secs => ${recentSeconds})) AS live,
+      (SELECT coalesce(json_agg(json_build_object('rev', rev, 'kind', kind, 'subjectId', subject_id, 'organizationId', organization_id)
+        ORDER BY rev), '[]') FROM news) AS changes
+    FROM change_counter`.execute(db);
+  const [row] = rows;
+  if (!row) throw new Error("assertion failed: the change counter has its row");
+  return { ...row, head: Number(row.head), live: Math.max(1, row.live) };
+}
+
+export async function deleteLease(db: Db, verifierId: string): Promise<void> {
+  await db.deleteFrom("verifier_leases").where("verifier_id", "=", verifierId).execute();
+}
+
+export interface LeaseRow {
+  verifierId: string;
+  service: string;
+  node: string;
+  generation: string;
+  appliedRev: number;
+  blindSeconds: number;
+  renewals: number;
+}
+
+export async function listLeases(db: Db): Promise<LeaseRow[]> {
+  const rows = await db.selectFrom("verifier_leases").selectAll().execute();
+  return rows.map((row) => ({
+    verifierId: row.verifier_id,
+    service: row.service,
+    node: row.node,
+    generation: row.generation,
+    appliedRev: Number(row.applied_rev),
+    blindSeconds: row.blind_seconds,
+    renewals: Number(row.renewals),
+  }));
+}
+
+/** Removes a lease that was not renewed since it was looked at. */
+export async function deleteStaleLease(db: Db, lease: { verifierId: string; renewals: number }): Promise<void> {
+  await db
+    .deleteFrom("verifier_leases")
+    .where("verifier_id", "=", lease.verifierId)
+    .where("renewals", "=", BigInt(lease.renewals))
+    .execute();
+}
+
+export async function currentGeneration(db: Db): Promise<string> {
+  const { generation } = await db.selectFrom("change_counter").select("generation").executeTakeFirstOrThrow();
+  return generation;
+}

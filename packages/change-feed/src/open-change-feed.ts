@@ -1,0 +1,230 @@
+/**
+ * The change feed as one process follows it. PostgreSQL is the truth: once a second one statement renews the process's lease
+ * and reads what is new. Redis only says that it is worth looking now.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { type Clock, newUuid } from "@nexus/core";
+import type { Database } from "@nexus/db";
+import { type Cache, openSubscriber, type RedisTarget } from "@nexus/redis";
+import { acknowledgementChannel, type Acknowledgement, type Change, hintChannel, parseHint } from "./change.ts";
+import { deleteLease, insertLease, type Renewal, renewLease, type Verifier } from "./feed.store.ts";
+import { type LeaseClock, leaseClock, type Moment } from "./lease-clock.ts";
+
+export interface ChangeFeedOptions {
+  /** For the feed alone, with a statement timeout below a second: a busy pool must not make the process blind. */
+  database: Database;
+  /** Without it the feed is looked at once a second and no sooner. */
+  redis?: { cache: Cache; target: RedisTarget } | undefined;
+  clock: Clock;
+  logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+  service: string;
+  /** What receipts call this process: host and process id. */
+  node: string;
+  /** How long this process goes on with what it knows when its lease is over, seconds. */
+  blindSeconds: number;
+}
+
+type ChangeListener = (change: Change) => void | Promise<void>;
+type ResetListener = () => void | Promise<void>;
+
+export interface ChangeFeed {
+  readonly verifierId: string;
+  readonly blindMs: number;
+  /** Everything up to here is applied. */
+  position(): { generation: string | undefined; rev: number };
+  /** The highest revision that this process has heard of, applied or not. */
+  heard(): number;
+  /** Called in order; the feed goes on, and says that it has, only when the listener is done. May be called twice for one change. */
+  onChange(listener: ChangeListener): void;
+  /** Called as soon as a change is rumoured: whoever forgets something for it in vain has only lost time. */
+  onHint(listener: (change: Change) => void): void;
+  /** What was known may be wrong: the process starts, or the database is another one than before. */
+  onReset(listener: ResetListener): void;
+  readonly lease: LeaseClock;
+  /** Processes of this service that follow the feed, this one included. */
+  liveVerifiers(): number;
+  /** Begins; resolves when the process has its lease, or after the first attempt that failed: it goes on trying. */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const renewEveryMs = 1000;
+
+export function openChangeFeed(options: ChangeFeedOptions): ChangeFeed {
+  return new Follower(options);
+}
+
+class Follower implements ChangeFeed {
+  readonly verifierId = newUuid();
+  readonly blindMs: number;
+  readonly lease: LeaseClock;
+  readonly #options: ChangeFeedOptions;
+  readonly #verifier: Verifier;
+  readonly #changeListeners: ChangeListener[] = [];
+  readonly #hintListeners: ((change: Change) => void)[] = [];
+  readonly #resetListeners: ResetListener[] = [];
+  #generation: string | undefined;
+  #position: number | undefined;
+  #hinted = 0;
+  #live = 1;
+  #hasLease = false;
+  #failing = false;
+  #closed = false;
+  /** Ends the pause between two looks. */
+  #wake = new AbortController();
+  /** Something was rumoured while a look was under way. */
+  #again = false;
+  #loop: Promise<void> = Promise.resolve();
+  #stopListening = (): void => {};
+
+  constructor(options: ChangeFeedOptions) {
+    this.#options = options;
+    this.blindMs = options.blindSeconds * 1000;
+    this.lease = leaseClock(options.clock);
+    this.#verifier = { ...options, verifierId: this.verifierId };
+  }
+
+  position(): { generation: string | undefined; rev: number } {
+    return { generation: this.#generation, rev: this.#position ?? 0 };
+  }
+
+  heard(): number {
+    return Math.max(this.#position ?? 0, this.#hinted);
+  }
+
+  onChange(listener: ChangeListener): void {
+    this.#changeListeners.push(listener);
+  }
+
+  onHint(listener: (change: Change) => void): void {
+    this.#hintListeners.push(listener);
+  }
+
+  onReset(listener: ResetListener): void {
+    this.#resetListeners.push(listener);
+  }
+
+  liveVerifiers(): number {
+    return this.#live;
+  }
+
+  async start(): Promise<void> {
+    const { redis } = this.#options;
+    if (redis) {
+      const subscriber = openSubscriber(
+        redis.target,
+        { [hintChannel]: (message) => this.#hint(message) },
+        { onListening: () => this.#lookNow() },
+      );
+      this.#stopListening = () => subscriber.close();
+    }
+    const first = this.#look();
+    this.#loop = first.then(() => this.#follow());
+    await first;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopListening();
+    this.#lookNow();
+    await this.#loop;
+    if (this.#hasLease) await deleteLease(this.#options.database.db, this.verifierId).catch(() => {});
+    await this.#options.database.close();
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#closed) {
+      if (!this.#again) await this.#pause(this.#failing ? 100 + Math.random() * 200 : renewEveryMs - Math.random() * 100);
+      if (!this.#closed) await this.#look();
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    this.#wake = new AbortController();
+    await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => {});
+  }
+
+  #lookNow(): void {
+    this.#again = true;
+    this.#wake.abort();
+  }
+
+  #hint(message: string): void {
+    const hint = parseHint(message);
+    if (!hint || hint.generation !== this.#generation || hint.rev <= (this.#position ?? 0)) return;
+    this.#hinted = Math.max(this.#hinted, hint.rev);
+    for (const listener of this.#hintListeners) listener(hint);
+    this.#lookNow();
+  }
+
+  /** Reads until nothing is new. Never rejects: a feed that cannot be read is tried again. */
+  async #look(): Promise<void> {
+    this.#again = false;
+    try {
+      let caughtUp = false;
+      while (!caughtUp && !this.#closed) caughtUp = await this.#step();
+      if (this.#failing) this.#options.logger.info({ event: "change_feed" }, "the change feed is followed again");
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) {
+        this.#options.logger.warn({ event: "change_feed", err: error }, "the change feed cannot be read");
+      }
+      this.#failing = true;
+    }
+  }
+
+  /** One renewal and what it brought. True when the feed had nothing more and the lease says so. */
+  async #step(): Promise<boolean> {
+    const { database, clock } = this.#options;
+    if (!this.#hasLease) {
+      await insertLease(database.db, this.#verifier);
+      this.#hasLease = true;
+    }
+    const sent: Moment = { monotonic: clock.monotonic(), wall: clock.now() };
+    const hintedBefore = this.#hinted;
+    const renewal = await renewLease(database.db, this.#verifier, { generation: this.#generation, rev: this.#position });
+    if (!renewal.renewed) {
+      this.#hasLease = false;
+      return false;
+    }
+    this.#live = renewal.live;
+    const moved = await this.#apply(renewal);
+    // What was rumoured before this look and is not in it is not true.
+    if (this.#hinted === hintedBefore) this.#hinted = 0;
+    if ((this.#position ?? 0) < renewal.head) return false;
+    this.lease.renewed(sent, renewal.now);
+    if (moved) this.#acknowledge();
+    return !moved;
+  }
+
+  /** @returns whether the position is another than the lease's row says */
+  async #apply({ generation, head, changes }: Renewal): Promise<boolean> {
+    const position = this.#position;
+    const [first] = changes;
+    const isContinued =
+      position !== undefined &&
+      generation === this.#generation &&
+      head >= position &&
+      (head === position || first?.rev === position + 1);
+    if (!isContinued) {
+      // From nothing, or from what is not known to be the same feed: whatever listeners load now is at least as new as `head`.
+      this.#generation = generation;
+      for (const listener of this.#resetListeners) await listener();
+      this.#position = head;
+      return true;
+    }
+    for (const change of changes) {
+      for (const listener of this.#changeListeners) await listener(change);
+      this.#position = change.rev;
+    }
+    return changes.length > 0;
+  }
+
+  /** Redis being away costs the hurry alone: the next renewal writes the same into the lease. */
+  #acknowledge(): void {
+    const { redis } = this.#options;
+    if (!redis || this.#generation === undefined) return;
+    const message: Acknowledgement = { generation: this.#generation, verifierId: this.verifierId, rev: this.#position ?? 0 };
+    redis.cache.client.publish(acknowledgementChannel, JSON.stringify(message)).catch(() => {});
+  }
+}
