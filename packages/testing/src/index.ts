@@ -18,4 +18,5 @@ export {
   type UpstreamScript,
 } from "./fake-upstream.ts";
 export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
+export { type KeysScene, openKeysScene, type ScenePerson } from "./open-keys-scene.ts";
 export { type FakePvKeys, startFakePvKeys } from "./start-fake-pv-keys.ts";
