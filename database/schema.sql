@@ -491,6 +491,20 @@ FROM api_key_versions v JOIN api_keys k ON k.id = v.key_id;
 
 GRANT SELECT ON verifiable_keys TO nexus_api, nexus_ai, nexus_keys;
 
+-- 20261123T1185_record_many_changes.sql
+-- As record_change, for many subjects at once: the counter is taken once, and the revisions follow the order of the ids given.
+CREATE FUNCTION record_changes(kind text, subject_ids uuid[], organization_id uuid) RETURNS TABLE (subject_id uuid, rev bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  WITH next AS (UPDATE change_counter c SET rev = c.rev + cardinality($2) RETURNING c.rev)
+  INSERT INTO changes AS made (rev, kind, subject_id, organization_id)
+  SELECT next.rev - cardinality($2) + subject.place, $1, subject.id, $3
+  FROM next, unnest($2) WITH ORDINALITY AS subject (id, place)
+  RETURNING made.subject_id, made.rev;
+$$;
+
+REVOKE ALL ON FUNCTION record_changes(text, uuid[], uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION record_changes(text, uuid[], uuid) TO nexus_api, nexus_keys;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -510,6 +524,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1000_create_modules.sql', '00f65cd46a491bcf80a792e2527623dd3b808c3c41dfe162fee2c011b654e973', 0),
   ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0),
   ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
-  ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0);
+  ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
+  ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0);
 
 COMMIT;
