@@ -20,6 +20,7 @@ const person: Caller = {
 const key: Caller = {
   kind: "key",
   keyId: newId("key"),
+  keyKind: "sk",
   organizationId: newId("organization"),
   ownerUserId: null,
   scopes: ["ai:*"],

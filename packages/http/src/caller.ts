@@ -1,5 +1,5 @@
 /** Who is calling, and what a route may ask of them. */
-import type { KeyId, OrganizationId, SessionId, UserId } from "@nexus/core";
+import type { ApiKeyKind, KeyId, OrganizationId, SessionId, UserId } from "@nexus/core";
 
 export interface PersonCaller {
   kind: "person";
@@ -12,6 +12,8 @@ export interface PersonCaller {
 export interface KeyCaller {
   kind: "key";
   keyId: KeyId;
+  /** What kind of key: scopes alone do not tell a root key from a service key that may do everything. */
+  keyKind: ApiKeyKind;
   organizationId: OrganizationId;
   /** `null` for a key of the organization itself. */
   ownerUserId: UserId | null;

@@ -1,7 +1,7 @@
 /** Who calls the gateway: a program with an API key, or a person with a token from puabo-api. */
 import { BlockList, isIPv6 } from "node:net";
 import type { ValidKey } from "@nexus/contracts/verify-key";
-import { type KeyId, type OrganizationId, Problem, type UserId } from "@nexus/core";
+import { type KeyId, type OrganizationId, parseApiKey, Problem, type UserId } from "@nexus/core";
 import { bearerOf, type Caller, type PersonCaller } from "@nexus/http";
 import type { KeyChecker } from "@nexus/key-check";
 
@@ -25,13 +25,14 @@ export async function authenticate(deps: AuthDeps, request: Presented): Promise<
   const answer = await deps.keyChecker.check(token);
   if (!answer.valid) throw refusalOf(answer.code);
   if (answer.ip_allow !== null && !isAllowed(request.ip, answer.ip_allow)) throw refusalOf("ip_not_allowed");
-  return callerFrom(answer);
+  return callerFrom(token, answer);
 }
 
-function callerFrom(answer: ValidKey): Caller {
+function callerFrom(token: string, answer: ValidKey): Caller {
   return {
     kind: "key",
     keyId: answer.key_id as KeyId,
+    keyKind: parseApiKey(token)?.kind ?? "sk",
     organizationId: answer.organization_id as OrganizationId,
     ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId | null) : null,
     scopes: answer.scopes,

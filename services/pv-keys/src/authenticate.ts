@@ -1,12 +1,13 @@
 /** Who calls pv-keys: a person with a token from puabo-api, or a service of the operator's with a key. */
-import { type KeyId, Problem, type OrganizationId, type UserId } from "@nexus/core";
+import { type KeyId, parseApiKey, Problem, type OrganizationId, type UserId } from "@nexus/core";
 import { bearerOf, type Caller } from "@nexus/http";
 import type { Deps } from "./deps.ts";
+import { isWithinRanges } from "./keys/ip-range.ts";
 import { verifyKey } from "./keys/verify-key.ts";
 
 export async function authenticate(
   deps: Deps,
-  request: { headers: { authorization?: string | undefined } },
+  request: { headers: { authorization?: string | undefined }; ip: string },
 ): Promise<Caller | undefined> {
   const { authorization } = request.headers;
   if (authorization === undefined) return undefined;
@@ -15,9 +16,12 @@ export async function authenticate(
   if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
   const answer = await verifyKey(deps, { key: token });
   if (!answer.valid) throw invalidCredential();
+  if (answer.ip_allow !== null && !isWithinRanges(request.ip, answer.ip_allow))
+    throw new Problem("forbidden", "This key may not be used from this address.");
   return {
     kind: "key",
     keyId: answer.key_id as KeyId,
+    keyKind: parseApiKey(token)?.kind ?? "sk",
     organizationId: answer.organization_id as OrganizationId,
     ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId) : null,
     scopes: answer.scopes,
