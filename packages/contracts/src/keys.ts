@@ -1,37 +1,65 @@
-/** The API of pv-keys. Limits, quotas and address lists come with their enforcement; what is not enforced is not accepted. */
+/** The API of pv-keys for one key: make, read, change, rotate, end. */
 import { type Static, Type } from "typebox";
 import { page, pageQuery, strictObject, Timestamp } from "./common.ts";
+import {
+  BudgetIds,
+  Concurrency,
+  ExpiresAt,
+  IpAllow,
+  KeyEnvironment,
+  KeyKind,
+  KeyLimit,
+  KeyLimits,
+  KeyName,
+  KeyOwnerKind,
+  KeyState,
+  Metadata,
+  Models,
+  Quota,
+  Scope,
+  Scopes,
+  Tag,
+  Tags,
+} from "./key-fields.ts";
 
-const KeyKind = Type.Union([Type.Literal("sk"), Type.Literal("rk"), Type.Literal("svc")], {
-  description:
-    "sk: a person's or organization's key. rk: restricted to the scopes named. svc: for a service of yours, made by administrators.",
+export const KeyVersion = strictObject({
+  version: Type.Integer({ description: "1 for the first secret; each rotation adds one" }),
+  prefix: Type.String({ description: "the part of this secret that may be shown" }),
+  format: Type.Union([Type.String(), Type.Null()], { description: "the foreign format of an imported key; null: a key of ours" }),
+  created_at: Timestamp,
+  last_used_at: Type.Union([Timestamp, Type.Null()], { description: "written in batches, so up to a minute late" }),
+  retires_at: Type.Union([Timestamp, Type.Null()], {
+    description: "from then on this secret is refused; null: it is the newest",
+  }),
+  drained: Type.Boolean({
+    description: "retired, or quiet: a newer secret has been there for an hour and this one was not used within the last hour",
+  }),
 });
-const Environment = Type.Union([Type.Literal("live"), Type.Literal("test")]);
-const State = Type.Union([Type.Literal("active"), Type.Literal("disabled"), Type.Literal("revoked"), Type.Literal("expired")]);
-const Scope = Type.String({
-  pattern: "^(?:\\*|[a-z]+:(?:\\*|[a-z_]+))$",
-  maxLength: 100,
-  description: "area:action, area:* or *",
-});
-/** One line without control characters: it stands in tables and logs. */
-const printable = "^[^\\u0000-\\u001f\\u007f]*$";
-const Model = Type.String({ minLength: 1, maxLength: 200, pattern: printable });
-const Tag = Type.String({ minLength: 1, maxLength: 64, pattern: printable });
+export type KeyVersion = Static<typeof KeyVersion>;
 
 export const Key = strictObject({
   id: Type.String({ description: "key_…: public, and the same for ever" }),
   organization_id: Type.String(),
-  owner: strictObject({ kind: Type.String(), id: Type.Union([Type.String(), Type.Null()]) }),
+  owner: strictObject({
+    kind: KeyOwnerKind,
+    id: Type.Union([Type.String(), Type.Null()], { description: "usr_… for a person's" }),
+  }),
   name: Type.String(),
   kind: KeyKind,
-  environment: Environment,
-  prefix: Type.String({ description: "the part of the secret that may be shown: pv_sk_live_ab12cd34ef" }),
-  state: State,
+  environment: KeyEnvironment,
+  prefix: Type.String({ description: "the part of the newest secret that may be shown: pv_sk_live_ab12cd34ef" }),
+  state: KeyState,
   scopes: Type.Array(Scope),
-  models: Type.Union([Type.Array(Model), Type.Null()], { description: "null: every model" }),
+  models: Models,
+  ip_allow: IpAllow,
+  limits: Type.Array(KeyLimit),
+  concurrency: Concurrency,
+  quota: Quota,
+  budget_ids: Type.Array(Type.String()),
   metadata: Type.Record(Type.String(), Type.Unknown()),
   tags: Type.Array(Tag),
   expires_at: Type.Union([Timestamp, Type.Null()]),
+  versions: Type.Array(KeyVersion, { description: "the newest ten secrets, newest first; all that still work are among them" }),
   created_at: Timestamp,
   updated_at: Timestamp,
   revoked_at: Type.Union([Timestamp, Type.Null()]),
@@ -39,18 +67,31 @@ export const Key = strictObject({
 });
 export type Key = Static<typeof Key>;
 
-export const CreateKeyRequest = strictObject({
-  name: Type.String({ minLength: 1, maxLength: 200, pattern: printable }),
-  kind: Type.Optional(KeyKind),
-  environment: Type.Optional(Environment),
-  scopes: Type.Optional(
-    Type.Array(Scope, { maxItems: 50, description: "for sk: ai:* and usage:read unless told; the others must name theirs" }),
+/** What may be said of a key from its making on; the same for keys that are imported. */
+export const keySections = {
+  name: KeyName,
+  environment: Type.Optional(KeyEnvironment),
+  owner: Type.Optional(
+    strictObject(
+      { kind: KeyOwnerKind, id: Type.Optional(Type.String({ maxLength: 64 })) },
+      { description: "yourself unless told; organization: the key lives on when you are gone; service: for svc keys alone" },
+    ),
   ),
-  models: Type.Optional(Type.Union([Type.Array(Model, { maxItems: 200 }), Type.Null()])),
-  metadata: Type.Optional(Type.Record(Type.String({ maxLength: 200 }), Type.Unknown(), { description: "at most 16 kB as JSON" })),
-  tags: Type.Optional(Type.Array(Tag, { maxItems: 50 })),
-  expires_at: Type.Optional(Type.Union([Timestamp, Type.Null()], { description: "90 days from now unless told; null: never" })),
-});
+  scopes: Type.Optional(Scopes),
+  models: Type.Optional(Models),
+  ip_allow: Type.Optional(IpAllow),
+  limits: Type.Optional(KeyLimits),
+  concurrency: Type.Optional(Concurrency),
+  quota: Type.Optional(Quota),
+  budget_ids: Type.Optional(BudgetIds),
+  metadata: Type.Optional(Metadata),
+  tags: Type.Optional(Tags),
+  expires_at: Type.Optional(ExpiresAt),
+};
+export const KeySections = strictObject(keySections);
+export type KeySections = Static<typeof KeySections>;
+
+export const CreateKeyRequest = strictObject({ ...keySections, kind: Type.Optional(KeyKind) });
 export type CreateKeyRequest = Static<typeof CreateKeyRequest>;
 
 export const CreatedKey = strictObject({
@@ -58,6 +99,40 @@ export const CreatedKey = strictObject({
   secret: Type.String({ description: "the whole key, revealed this once", "x-secret": true }),
 });
 export type CreatedKey = Static<typeof CreatedKey>;
+
+/** JSON Merge Patch (RFC 7396): what is absent stays; in `metadata` member by member, everything else as a whole. */
+export const UpdateKeyRequest = strictObject({
+  name: Type.Optional(KeyName),
+  scopes: Type.Optional(Scopes),
+  models: Type.Optional(Models),
+  ip_allow: Type.Optional(IpAllow),
+  limits: Type.Optional(KeyLimits),
+  concurrency: Type.Optional(Concurrency),
+  quota: Type.Optional(Quota),
+  budget_ids: Type.Optional(BudgetIds),
+  metadata: Type.Optional(
+    Type.Union([Metadata, Type.Null()], { description: "a member that is null is removed; null: all of them" }),
+  ),
+  tags: Type.Optional(Tags),
+  expires_at: Type.Optional(Type.Union([Timestamp, Type.Null()], { description: "null: never" })),
+  if_rev: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: "refused with 409 unless the key still has this rev",
+    }),
+  ),
+});
+export type UpdateKeyRequest = Static<typeof UpdateKeyRequest>;
+
+export const RotateKeyRequest = strictObject({
+  overlap_seconds: Type.Integer({
+    minimum: 0,
+    maximum: 2_592_000,
+    description: "how long older secrets still work; 0: not a moment. At most 30 days, and never longer than they had left",
+  }),
+});
+export type RotateKeyRequest = Static<typeof RotateKeyRequest>;
 
 /** `key_…`; anything else is answered as an unknown key. */
 export const KeyParams = strictObject({ id: Type.String({ maxLength: 64 }) });
@@ -69,8 +144,18 @@ export const KeyAnswer = strictObject({ key: Key });
 
 export const ListKeysQuery = strictObject({
   ...pageQuery,
-  state: Type.Optional(State),
-  environment: Type.Optional(Environment),
+  state: Type.Optional(KeyState),
+  environment: Type.Optional(KeyEnvironment),
+  kind: Type.Optional(KeyKind),
+  owner: Type.Optional(
+    Type.String({ maxLength: 64, pattern: "^(?:organization|service|usr_.+)$", description: "organization, service or usr_…" }),
+  ),
+  tag: Type.Optional(Tag),
+  name: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: "part of the name, in any case" })),
+  expires_before: Type.Optional(Timestamp),
+  unused_since: Type.Optional(
+    Type.String({ format: "date-time", description: "made before then, and none of its secrets used since" }),
+  ),
 });
 export type ListKeysQuery = Static<typeof ListKeysQuery>;
 export const KeyPage = page(Key);

@@ -1,7 +1,8 @@
 /** What a key is: its row, what people see of it, and when it counts as expired. */
-import type { Key } from "@nexus/contracts/keys";
+import type { KeyLimit } from "@nexus/contracts/key-fields";
+import type { Key, KeyVersion } from "@nexus/contracts/keys";
 import type { ValidKey } from "@nexus/contracts/verify-key";
-import { toId } from "@nexus/core";
+import { assert, toId } from "@nexus/core";
 
 export interface KeyRow {
   id: string;
@@ -16,7 +17,10 @@ export interface KeyRow {
   scopes: string[];
   models: string[] | null;
   ip_allow: string[] | null;
-  limits: unknown[];
+  limits: KeyLimit[];
+  concurrency: number | null;
+  quota_limit: bigint | null;
+  quota_refill: "never" | "day" | "week" | "month" | null;
   budget_ids: string[];
   metadata: Record<string, unknown>;
   tags: string[];
@@ -25,7 +29,19 @@ export interface KeyRow {
   updated_at: Date;
   revoked_at: Date | null;
   rev: bigint;
+  /** Newest first: the newest ten. */
+  versions: VersionRow[];
+}
+
+/** As JSON from PostgreSQL, so times are text. */
+export interface VersionRow {
+  version: number;
   display_prefix: string;
+  format: string | null;
+  created_at: string;
+  last_used_at: string | null;
+  retires_at: string | null;
+  drained: boolean;
 }
 
 /** The part of a key that a verifier needs. */
@@ -59,17 +75,48 @@ export function presentKey(row: KeyRow): Key {
     name: row.name,
     kind: row.kind,
     environment: row.environment,
-    prefix: row.display_prefix,
+    prefix: displayPrefixOf(row),
     state: row.state,
     scopes: row.scopes,
     models: row.models,
+    ip_allow: row.ip_allow,
+    limits: row.limits,
+    concurrency: row.concurrency,
+    quota: quotaOf(row),
+    budget_ids: row.budget_ids.map((id) => toId("budget", id)),
     metadata: row.metadata,
     tags: row.tags,
     expires_at: row.expires_at?.toISOString() ?? null,
+    versions: row.versions.map(presentVersion),
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),
     revoked_at: row.revoked_at?.toISOString() ?? null,
     rev: Number(row.rev),
+  };
+}
+
+/** The part of the newest secret that may be shown. */
+export function displayPrefixOf(row: Pick<KeyRow, "versions">): string {
+  const [newest] = row.versions;
+  assert(newest, "a key has a secret");
+  return newest.display_prefix;
+}
+
+export function quotaOf(row: Pick<KeyRow, "quota_limit" | "quota_refill">): Key["quota"] {
+  if (row.quota_limit === null || row.quota_refill === null) return null;
+  return { limit: Number(row.quota_limit), refill: row.quota_refill };
+}
+
+function presentVersion(row: VersionRow): KeyVersion {
+  const time = (text: string | null): string | null => (text === null ? null : new Date(text).toISOString());
+  return {
+    version: row.version,
+    prefix: row.display_prefix,
+    format: row.format,
+    created_at: new Date(row.created_at).toISOString(),
+    last_used_at: time(row.last_used_at),
+    retires_at: time(row.retires_at),
+    drained: row.drained,
   };
 }
 

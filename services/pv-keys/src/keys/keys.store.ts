@@ -1,75 +1,36 @@
-/** Every statement of the keys feature. */
-import type { CursorPosition, Db } from "@nexus/db";
-import { sql } from "kysely";
+/** Every statement of the keys feature that writes a key, and those of verification. */
+import { assert } from "@nexus/core";
+import type { Db, Tables } from "@nexus/db";
+import { type Insertable, sql, type Updateable } from "kysely";
 import type { KeyRow, VerifiedKey } from "./key.ts";
 
 export interface NewKey {
-  id: string;
-  organizationId: string;
-  ownerKind: KeyRow["owner_kind"];
-  ownerUserId: string | null;
-  name: string;
-  kind: KeyRow["kind"];
-  environment: KeyRow["environment"];
-  scopes: readonly string[];
-  models: readonly string[] | null;
-  metadata: Record<string, unknown>;
-  tags: readonly string[];
-  expiresAt: Date | null;
-  createdBy: string;
-  createdAt: Date;
-  hash: Buffer;
-  pepperVersion: number;
-  displayPrefix: string;
+  key: Omit<Insertable<Tables["api_keys"]>, "rev" | "state" | "revoked_at" | "updated_at"> & { id: string; created_at: Date };
+  secret: NewVersion;
 }
+export type NewVersion = Pick<Insertable<Tables["api_key_versions"]>, "hash" | "pepper_version" | "display_prefix" | "format">;
 
-/** The key and its first secret; `rev` is set by `setRevision` at the end of the transaction. */
-export async function insertKey(db: Db, key: NewKey): Promise<KeyRow> {
-  const row = await db
-    .insertInto("api_keys")
-    .values({
-      id: key.id,
-      organization_id: key.organizationId,
-      owner_kind: key.ownerKind,
-      owner_user_id: key.ownerUserId,
-      name: key.name,
-      kind: key.kind,
-      environment: key.environment,
-      scopes: [...key.scopes],
-      models: key.models === null ? null : [...key.models],
-      metadata: JSON.stringify(key.metadata),
-      tags: [...key.tags],
-      expires_at: key.expiresAt,
-      created_by: key.createdBy,
-      created_at: key.createdAt,
-      updated_at: key.createdAt,
-      rev: 0n,
-    })
-    .returningAll()
-    .executeTakeFirstOrThrow();
-  await db
-    .insertInto("api_key_versions")
-    .values({
-      key_id: key.id,
-      version: 1,
-      hash: key.hash,
-      pepper_version: key.pepperVersion,
-      display_prefix: key.displayPrefix,
-      created_at: key.createdAt,
-    })
-    .execute();
-  return { ...row, display_prefix: key.displayPrefix };
+/** Keys with their first secrets; `rev` is set by `setRevisions` at the end of the transaction. */
+export async function insertKeys(db: Db, keys: readonly NewKey[]): Promise<void> {
+  const rows = keys.map(({ key }) => ({ ...key, updated_at: key.created_at, rev: 0n }));
+  await db.insertInto("api_keys").values(rows).execute();
+  const versions = keys.map(({ key, secret }) => ({ ...secret, key_id: key.id, version: 1, created_at: key.created_at }));
+  await db.insertInto("api_key_versions").values(versions).execute();
 }
 
 /** Takes the next revision of the change feed and stamps the key with it. Last in its transaction: other writers queue behind it. */
 export async function setRevision(db: Db, key: { id: string; organizationId: string }): Promise<bigint> {
-  const stamped = await db
-    .updateTable("api_keys")
-    .set({ rev: sql<bigint>`record_change('key', ${key.id}::uuid, ${key.organizationId}::uuid)` })
-    .where("id", "=", key.id)
-    .returning("rev")
-    .executeTakeFirstOrThrow();
-  return stamped.rev;
+  const rev = (await setRevisions(db, [key.id], key.organizationId)).get(key.id);
+  assert(rev !== undefined, "the key is there");
+  return rev;
+}
+
+/** The same for several keys of one organization, each with a revision of its own, in the order given. */
+export async function setRevisions(db: Db, ids: readonly string[], organizationId: string): Promise<Map<string, bigint>> {
+  const { rows } = await sql<{ id: string; rev: bigint }>`
+    UPDATE api_keys SET rev = made.rev FROM record_changes('key', ${ids}::uuid[], ${organizationId}::uuid) AS made
+    WHERE api_keys.id = made.subject_id RETURNING api_keys.id, api_keys.rev`.execute(db);
+  return new Map(rows.map((row) => [row.id, row.rev]));
 }
 
 /** Locks the key's row until the transaction ends. */
@@ -84,36 +45,49 @@ export async function lockKey(db: Db, key: { id: string; organizationId: string 
   return row !== undefined;
 }
 
-export async function markRevoked(db: Db, keyId: string, at: Date): Promise<void> {
-  await db.updateTable("api_keys").set({ state: "revoked", revoked_at: at, updated_at: at }).where("id", "=", keyId).execute();
+export async function updateKeyRow(db: Db, keyId: string, values: Updateable<Tables["api_keys"]>): Promise<void> {
+  await db.updateTable("api_keys").set(values).where("id", "=", keyId).execute();
 }
 
-/** A key of this organization; another's does not exist here. */
-export async function findKey(db: Db, key: { id: string; organizationId: string }): Promise<KeyRow | undefined> {
-  return await keyRows(db)
-    .where("api_keys.id", "=", key.id)
-    .where("api_keys.organization_id", "=", key.organizationId)
-    .executeTakeFirst();
+export async function markRevoked(db: Db, keyIds: readonly string[], at: Date): Promise<void> {
+  await db.updateTable("api_keys").set({ state: "revoked", revoked_at: at, updated_at: at }).where("id", "in", keyIds).execute();
 }
 
-interface KeyFilter {
-  organizationId: string;
-  state?: KeyRow["state"] | undefined;
-  environment?: KeyRow["environment"] | undefined;
-  after?: CursorPosition | undefined;
-  limit: number;
+/**
+ * Lets every secret that still works end `overlapSeconds` from now, by PostgreSQL's clock, which is the one that decides
+ * expiry; one that ends sooner keeps its end. The number of secrets that are still good afterwards.
+ */
+export async function retireVersions(db: Db, keyId: string, overlapSeconds: number): Promise<number> {
+  const end = sql<Date>`date_trunc('milliseconds', now()) + make_interval(secs => ${overlapSeconds})`;
+  const kept = await db
+    .updateTable("api_key_versions")
+    .set({ retires_at: sql<Date>`least(retires_at, ${end})` })
+    .where("key_id", "=", keyId)
+    .where((eb) => eb.or([eb("retires_at", "is", null), eb("retires_at", ">", sql<Date>`now()`)]))
+    .returning(sql<boolean>`retires_at > now()`.as("works"))
+    .execute();
+  return kept.filter(({ works }) => works).length;
 }
 
-/** Newest first. */
-export async function listKeys(db: Db, filter: KeyFilter): Promise<KeyRow[]> {
-  let query = keyRows(db).where("api_keys.organization_id", "=", filter.organizationId);
-  if (filter.state) query = query.where(stateNow, "=", filter.state);
-  if (filter.environment) query = query.where("api_keys.environment", "=", filter.environment);
-  if (filter.after) {
-    const { createdAt, id } = filter.after;
-    query = query.where((eb) => eb(eb.refTuple("api_keys.created_at", "api_keys.id"), "<", eb.tuple(createdAt, id)));
-  }
-  return await query.orderBy("api_keys.created_at", "desc").orderBy("api_keys.id", "desc").limit(filter.limit).execute();
+/** The next secret of a key whose row is locked; its number. */
+export async function insertVersion(db: Db, keyId: string, secret: NewVersion & { created_at: Date }): Promise<number> {
+  const { hash, pepper_version, display_prefix, created_at } = secret;
+  const made = await db
+    .insertInto("api_key_versions")
+    .values((eb) => ({
+      key_id: keyId,
+      version: eb
+        .selectFrom("api_key_versions")
+        .select(sql<number>`max(version) + 1`.as("next"))
+        .where("key_id", "=", keyId),
+      hash,
+      pepper_version,
+      display_prefix,
+      created_at,
+    }))
+    .returning("version")
+    .executeTakeFirstOrThrow();
+  return made.version;
 }
 
 export type FindKeysByHash = (hashes: readonly Buffer[]) => Promise<(VerifiedKey & { hash: Buffer })[]>;
@@ -166,37 +140,4 @@ export async function rememberPeppers(
     .execute();
   const rows = await db.selectFrom("key_peppers").select(["version", "fingerprint"]).execute();
   return new Map(rows.map((row) => [row.version, row.fingerprint]));
-}
-
-/** Expiry is no state in the table: it comes by itself, and by PostgreSQL's clock, which is one for all replicas. */
-const stateNow = sql<KeyRow["state"]>`CASE WHEN api_keys.state = 'active' AND api_keys.expires_at <= now()
-  THEN 'expired' ELSE api_keys.state END`;
-
-function keyRows(db: Db) {
-  return db
-    .selectFrom("api_keys")
-    .innerJoin("api_key_versions", "api_key_versions.key_id", "api_keys.id")
-    .select([
-      "api_keys.id",
-      "organization_id",
-      "owner_kind",
-      "owner_user_id",
-      "name",
-      "kind",
-      "environment",
-      stateNow.as("state"),
-      "scopes",
-      "models",
-      "ip_allow",
-      "limits",
-      "budget_ids",
-      "metadata",
-      "tags",
-      "expires_at",
-      "api_keys.created_at",
-      "updated_at",
-      "revoked_at",
-      "rev",
-      "api_key_versions.display_prefix",
-    ]);
 }
