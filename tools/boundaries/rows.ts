@@ -12,7 +12,7 @@ export interface Place {
 const rows: readonly (readonly string[])[] = [
   ["core", "contracts"],
   ["config", "processes", "db", "redis", "telemetry"],
-  ["http", "audit", "change-feed", "testing"],
+  ["http", "audit", "change-feed", "limits", "testing"],
   ["key-check"],
 ];
 

@@ -1,0 +1,122 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "@nexus/core";
+import { type Cache, CacheUnavailable, type LuaFunction } from "@nexus/redis";
+import { markerKey } from "./generation.ts";
+import { presenceScript, processKeyPrefix } from "./presence-script.ts";
+
+export interface LinkOptions {
+  cache: Cache;
+  clock: Clock;
+  /** Names this process, and no other one before or after it. */
+  processId: string;
+}
+
+export interface LinkAnswer {
+  epoch: string;
+  /** Microseconds, of this epoch's time. */
+  now: number;
+  rest: readonly unknown[];
+}
+
+const beatEveryMs = 1000;
+/** A process that was not heard of for this long is dead: what it held is free. */
+const deadAfterMs = 5000;
+/** How long the first callers after the start wait for Redis before they go without it. */
+const firstConnectionMs = 500;
+
+/** The way to Redis of everything here: scripts that run within a generation, and the sign of life of this process. */
+export class LimitsLink {
+  readonly #options: LinkOptions;
+  readonly #onForgotten: (() => void)[] = [];
+  readonly #beat: NodeJS.Timeout;
+  /** Resolves when Redis was first reached, or was not in time. */
+  readonly opened: Promise<void>;
+  #isOpened = false;
+  /** Of the server at the other end of the present connection. */
+  #generation: string | undefined;
+  #epoch = "-";
+  #time = 0;
+  #timeAskedAt = 0;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    const { client } = options.cache;
+    const first = Promise.withResolvers<void>();
+    client.on("ready", () => void this.#meet().then(first.resolve));
+    client.on("close", () => (this.#generation = undefined));
+    if (options.cache.isReady()) void this.#meet().then(first.resolve);
+    const tooLate = delay(firstConnectionMs, undefined, { ref: false });
+    this.opened = Promise.race([first.promise, tooLate]).then(() => void (this.#isOpened = true));
+    this.#beat = setInterval(() => void this.#meet(), beatEveryMs).unref();
+  }
+
+  get isOpened(): boolean {
+    return this.#isOpened;
+  }
+
+  isUp(): boolean {
+    return this.#generation !== undefined && this.#options.cache.isReady();
+  }
+
+  /** Called when Redis may have forgotten what this process holds there. */
+  onForgotten(listener: () => void): void {
+    this.#onForgotten.push(listener);
+  }
+
+  /** Runs a script that begins with `openGeneration`. @throws CacheUnavailable */
+  async call(fn: LuaFunction, keys: readonly string[], args: readonly (string | number)[]): Promise<LinkAnswer> {
+    if (this.#generation === undefined) throw new CacheUnavailable("Redis has not been met yet");
+    const askedAt = this.#options.clock.monotonic();
+    const elapsed = Math.ceil((askedAt - this.#timeAskedAt) * 1000);
+    const header = [this.#generation, this.#epoch, this.#time, elapsed];
+    const answer = await this.#options.cache.call(fn, [markerKey, ...keys], [...header, ...args]);
+    const [epoch, now, ...rest] = answer as [string, number, ...unknown[]];
+    this.#learn(epoch, now, askedAt);
+    return { epoch, now, rest };
+  }
+
+  /** Takes back the sign of life. */
+  async close(): Promise<void> {
+    clearInterval(this.#beat);
+    if (this.isUp()) await this.#options.cache.client.del(this.#processKey).catch(() => {});
+  }
+
+  get #processKey(): string {
+    return processKeyPrefix + this.#options.processId;
+  }
+
+  #learn(epoch: string, now: number, askedAt: number): void {
+    const isOther = this.#epoch !== epoch;
+    if (!isOther && askedAt < this.#timeAskedAt) return;
+    const hadOne = this.#epoch !== "-";
+    this.#epoch = epoch;
+    this.#time = now;
+    this.#timeAskedAt = askedAt;
+    if (isOther && hadOne) this.#forgotten();
+  }
+
+  /** Learns whom it talks to, where that is not known, and says that this process lives. */
+  async #meet(): Promise<void> {
+    const { cache } = this.#options;
+    if (!cache.isReady()) return;
+    try {
+      this.#generation ??= generationIn(await cache.client.info());
+      const { rest } = await this.call(presenceScript, [this.#processKey], [deadAfterMs]);
+      if (rest[0] !== 1) this.#forgotten();
+    } catch {
+      // The next beat tries again; until then limits are kept without Redis.
+    }
+  }
+
+  #forgotten(): void {
+    for (const listener of this.#onForgotten) listener();
+  }
+}
+
+/** @throws Error for an INFO without the ids: without them a failover could not be noticed */
+function generationIn(info: string): string {
+  const runId = /^run_id:(\w+)/m.exec(info)?.[1];
+  const replicationId = /^master_replid:(\w+)/m.exec(info)?.[1];
+  if (runId === undefined || replicationId === undefined) throw new Error("INFO names neither run nor replication");
+  return `${runId}.${replicationId}`;
+}
