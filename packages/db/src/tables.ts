@@ -3,15 +3,10 @@
  * migrated database. int8 → bigint, timestamptz → Date, bytea → Buffer, inet and cidr → string, arrays → arrays.
  */
 import type { ColumnType, Generated, Kysely } from "kysely";
+import type { GeneratedJson, Json } from "./json-column.ts";
+import type { KeyTables, Views } from "./key-tables.ts";
 
-/**
- * A jsonb column: read as a value, written as JSON text (`JSON.stringify`). Text on purpose: pg would send a JavaScript
- * array as a PostgreSQL array, which is another thing.
- */
-type Json<T> = ColumnType<T, string, string>;
-type GeneratedJson<T> = ColumnType<T, string | undefined, string>;
-
-export interface Tables {
+export interface Tables extends KeyTables {
   organizations: {
     id: string;
     name: string;
@@ -99,61 +94,6 @@ export interface Tables {
     blind_seconds: number;
     renewals: Generated<bigint>;
     renewed_at: Generated<Date>;
-  };
-  api_keys: {
-    id: string;
-    organization_id: string;
-    owner_kind: "user" | "organization" | "service";
-    owner_user_id: string | null;
-    name: string;
-    kind: "sk" | "rk" | "svc";
-    environment: "live" | "test";
-    state: Generated<"active" | "disabled" | "revoked">;
-    scopes: Generated<string[]>;
-    /** `null`: every model that the organization may call. */
-    models: string[] | null;
-    /** `null`: from anywhere. */
-    ip_allow: string[] | null;
-    limits: GeneratedJson<unknown[]>;
-    budget_ids: Generated<string[]>;
-    metadata: GeneratedJson<Record<string, unknown>>;
-    tags: Generated<string[]>;
-    expires_at: Date | null;
-    created_at: Generated<Date>;
-    created_by: string | null;
-    updated_at: Generated<Date>;
-    revoked_at: Date | null;
-    rev: bigint;
-    concurrency: number | null;
-    quota_limit: bigint | null;
-    quota_refill: "never" | "day" | "week" | "month" | null;
-  };
-  key_formats: {
-    name: string;
-    prefix: string;
-    min_length: number;
-    max_length: number;
-    alphabet: "base62" | "base64url" | "hex" | "printable";
-    created_at: Generated<Date>;
-  };
-  api_key_versions: {
-    key_id: string;
-    version: number;
-    /** HMAC-SHA-256(pepper, SHA-256(key)). */
-    hash: Buffer;
-    pepper_version: number;
-    display_prefix: string;
-    created_at: Generated<Date>;
-    last_used_at: Date | null;
-    retires_at: Date | null;
-    /** The foreign format of an imported key; `null`: a key of ours. */
-    format: string | null;
-  };
-  key_peppers: {
-    version: number;
-    /** HMAC-SHA-256(pepper, a fixed text). */
-    fingerprint: Buffer;
-    created_at: Generated<Date>;
   };
   audit_log: {
     id: string;
@@ -264,37 +204,6 @@ export interface Tables {
     checksum: string;
     applied_at: Generated<Date>;
     duration_ms: number;
-  };
-}
-
-/** What is read only, computed by PostgreSQL from the tables. Columns of a view are nullable to PostgreSQL; these say what comes. */
-export interface Views {
-  /** Every secret version of every key, as a verifier needs it. */
-  verifiable_keys: {
-    hash: Buffer;
-    version: number;
-    pepper_version: number;
-    format: string | null;
-    key_id: string;
-    organization_id: string;
-    owner_kind: "user" | "organization" | "service";
-    owner_user_id: string | null;
-    kind: "sk" | "rk" | "svc";
-    environment: "live" | "test";
-    state: "active" | "disabled" | "revoked";
-    /** The earlier of the key's own end and the version's. */
-    expires_at: Date | null;
-    scopes: string[];
-    models: string[] | null;
-    ip_allow: string[] | null;
-    limits: unknown[];
-    concurrency: number | null;
-    quota_limit: bigint | null;
-    quota_refill: "never" | "day" | "week" | "month" | null;
-    budget_ids: string[];
-    tags: string[];
-    created_at: Date;
-    rev: bigint;
   };
 }
 

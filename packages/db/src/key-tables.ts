@@ -1,0 +1,92 @@
+/** The rows of the tables that pv-keys owns; the rules of `tables.ts` hold here too. */
+import type { Generated } from "kysely";
+import type { GeneratedJson } from "./json-column.ts";
+
+export interface KeyTables {
+  api_keys: {
+    id: string;
+    organization_id: string;
+    owner_kind: "user" | "organization" | "service";
+    owner_user_id: string | null;
+    name: string;
+    kind: "sk" | "rk" | "svc";
+    environment: "live" | "test";
+    state: Generated<"active" | "disabled" | "revoked">;
+    scopes: Generated<string[]>;
+    /** `null`: every model that the organization may call. */
+    models: string[] | null;
+    /** `null`: from anywhere. */
+    ip_allow: string[] | null;
+    limits: GeneratedJson<unknown[]>;
+    budget_ids: Generated<string[]>;
+    metadata: GeneratedJson<Record<string, unknown>>;
+    tags: Generated<string[]>;
+    expires_at: Date | null;
+    created_at: Generated<Date>;
+    created_by: string | null;
+    updated_at: Generated<Date>;
+    revoked_at: Date | null;
+    rev: bigint;
+    concurrency: number | null;
+    quota_limit: bigint | null;
+    quota_refill: "never" | "day" | "week" | "month" | null;
+  };
+  key_formats: {
+    name: string;
+    prefix: string;
+    min_length: number;
+    max_length: number;
+    alphabet: "base62" | "base64url" | "hex" | "printable";
+    created_at: Generated<Date>;
+  };
+  api_key_versions: {
+    key_id: string;
+    version: number;
+    /** HMAC-SHA-256(pepper, SHA-256(key)). */
+    hash: Buffer;
+    pepper_version: number;
+    display_prefix: string;
+    created_at: Generated<Date>;
+    last_used_at: Date | null;
+    retires_at: Date | null;
+    /** The foreign format of an imported key; `null`: a key of ours. */
+    format: string | null;
+  };
+  key_peppers: {
+    version: number;
+    /** HMAC-SHA-256(pepper, a fixed text). */
+    fingerprint: Buffer;
+    created_at: Generated<Date>;
+  };
+}
+
+/** What is read only, computed by PostgreSQL from the tables. Columns of a view are nullable to PostgreSQL; these say what comes. */
+export interface Views {
+  /** Every secret version of every key, as a verifier needs it. */
+  verifiable_keys: {
+    hash: Buffer;
+    version: number;
+    pepper_version: number;
+    format: string | null;
+    key_id: string;
+    organization_id: string;
+    owner_kind: "user" | "organization" | "service";
+    owner_user_id: string | null;
+    kind: "sk" | "rk" | "svc";
+    environment: "live" | "test";
+    state: "active" | "disabled" | "revoked";
+    /** The earlier of the key's own end and the version's. */
+    expires_at: Date | null;
+    scopes: string[];
+    models: string[] | null;
+    ip_allow: string[] | null;
+    limits: unknown[];
+    concurrency: number | null;
+    quota_limit: bigint | null;
+    quota_refill: "never" | "day" | "week" | "month" | null;
+    budget_ids: string[];
+    tags: string[];
+    created_at: Date;
+    rev: bigint;
+  };
+}

@@ -1,0 +1,63 @@
+/** Many keys at once. */
+import * as contract from "@nexus/contracts/bulk-keys";
+import { type App, callerOf, requestContext } from "@nexus/http";
+import type { Deps } from "../deps.ts";
+import { bulkCreateKeys } from "./bulk-create-keys.ts";
+import { bulkRevokeKeys } from "./bulk-revoke-keys.ts";
+import { importKeys } from "./import-keys.ts";
+import { managerOf } from "./key-manager.ts";
+
+const tags = ["keys"];
+const config = { permission: "scope:keys:write" } as const;
+/** Bytes: a hundred keys with all the metadata that they may have, or a thousand with a little. */
+const bodyLimit = 4 * 1024 * 1024;
+
+export function addBulkKeyRoutes(app: App, deps: Deps): void {
+  app.route({
+    method: "POST",
+    url: "/v1/keys/bulk-create",
+    config,
+    bodyLimit,
+    schema: {
+      summary: "Make up to 100 keys, all or none",
+      tags,
+      body: contract.BulkCreateRequest,
+      response: { 201: contract.BulkCreated },
+    },
+    handler: async (request, reply) => {
+      const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
+      return reply.code(201).send(await bulkCreateKeys(deps, input));
+    },
+  });
+  app.route({
+    method: "POST",
+    url: "/v1/keys/bulk-revoke",
+    config,
+    schema: {
+      summary: "End up to 1,000 keys for ever, by id or by filter, all or none",
+      tags,
+      body: contract.BulkRevokeRequest,
+      response: { 200: contract.BulkRevoked },
+    },
+    handler: async (request) => {
+      const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
+      return await bulkRevokeKeys(deps, input);
+    },
+  });
+  app.route({
+    method: "POST",
+    url: "/v1/keys/import",
+    config,
+    bodyLimit,
+    schema: {
+      summary: "Take over up to 1,000 foreign keys by their SHA-256, all or none",
+      tags,
+      body: contract.ImportKeysRequest,
+      response: { 201: contract.ImportedKeys },
+    },
+    handler: async (request, reply) => {
+      const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
+      return reply.code(201).send(await importKeys(deps, input));
+    },
+  });
+}
