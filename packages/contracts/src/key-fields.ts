@@ -67,3 +67,15 @@ export const BudgetIds = Type.Array(
 );
 export const Metadata = Type.Record(Type.String({ maxLength: 200 }), Type.Unknown(), { description: "at most 16 kB as JSON" });
 export const ExpiresAt = orNull(Timestamp, "90 days from now unless told; null: never");
+
+/** Fields of every request whose answer reveals a secret. */
+export const deliveryFields = {
+  deliver: Type.Optional(
+    Type.Union([Type.Literal("answer"), Type.Literal("link")], {
+      description: "link: the answer holds a link that shows the secret once, instead of the secret",
+    }),
+  ),
+  link_seconds: Type.Optional(
+    Type.Integer({ minimum: 60, maximum: 604_800, description: "how long the link works; a day unless told, at most a week" }),
+  ),
+};

@@ -4,6 +4,7 @@ import { page, pageQuery, strictObject, Timestamp } from "./common.ts";
 import {
   BudgetIds,
   Concurrency,
+  deliveryFields,
   ExpiresAt,
   IpAllow,
   KeyEnvironment,
@@ -91,7 +92,7 @@ export const keySections = {
 export const KeySections = strictObject(keySections);
 export type KeySections = Static<typeof KeySections>;
 
-export const CreateKeyRequest = strictObject({ ...keySections, kind: Type.Optional(KeyKind) });
+export const CreateKeyRequest = strictObject({ ...keySections, kind: Type.Optional(KeyKind), ...deliveryFields });
 export type CreateKeyRequest = Static<typeof CreateKeyRequest>;
 
 export const CreatedKey = strictObject({
@@ -131,6 +132,7 @@ export const RotateKeyRequest = strictObject({
     maximum: 2_592_000,
     description: "how long older secrets still work; 0: not a moment. At most 30 days, and never longer than they had left",
   }),
+  ...deliveryFields,
 });
 export type RotateKeyRequest = Static<typeof RotateKeyRequest>;
 
@@ -142,14 +144,19 @@ export const NoOptions = strictObject({});
 
 export const KeyAnswer = strictObject({ key: Key });
 
+/** `organization`, `service` or the id of a person. */
+export const OwnerFilter = Type.String({
+  maxLength: 64,
+  pattern: "^(?:organization|service|usr_.+)$",
+  description: "organization, service or usr_…",
+});
+
 export const ListKeysQuery = strictObject({
   ...pageQuery,
   state: Type.Optional(KeyState),
   environment: Type.Optional(KeyEnvironment),
   kind: Type.Optional(KeyKind),
-  owner: Type.Optional(
-    Type.String({ maxLength: 64, pattern: "^(?:organization|service|usr_.+)$", description: "organization, service or usr_…" }),
-  ),
+  owner: Type.Optional(OwnerFilter),
   tag: Type.Optional(Tag),
   name: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: "part of the name, in any case" })),
   expires_before: Type.Optional(Timestamp),

@@ -2,8 +2,17 @@
 
 /** True for a violated unique or primary key; with `constraint`, only that one. */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  return violates(error, "23505", constraint);
+}
+
+/** True for a row that names another which is not there, or is still named by another; with `constraint`, only that one. */
+export function isForeignKeyViolation(error: unknown, constraint?: string): boolean {
+  return violates(error, "23503", constraint);
+}
+
+function violates(error: unknown, code: string, constraint: string | undefined): boolean {
   const fault = error as { code?: unknown; constraint?: unknown } | null | undefined;
-  return fault?.code === "23505" && (constraint === undefined || fault.constraint === constraint);
+  return fault?.code === code && (constraint === undefined || fault.constraint === constraint);
 }
 
 const networkCodes: ReadonlySet<string> = new Set([

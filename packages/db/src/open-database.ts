@@ -3,8 +3,9 @@ import { Kysely, PostgresDialect } from "kysely";
 import { type ClientConfig, Pool, types } from "pg";
 import type { Connection } from "./connection.ts";
 import { guardedPool } from "./guarded-pool.ts";
+import type { Views } from "./key-tables.ts";
 import { pendingMigrations } from "./pending-migrations.ts";
-import type { Db, Tables, Views } from "./tables.ts";
+import type { Db, Tables } from "./tables.ts";
 
 export interface Database {
   readonly db: Db;

@@ -5,6 +5,7 @@ import { buildServer, type Server } from "@nexus/http";
 import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
+import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
 import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
 
@@ -32,6 +33,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
     bodyLimitBytes: 64 * 1024,
   });
   addKeyRoutes(server.published, deps);
+  addKeyFormatRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
   return server;
 }

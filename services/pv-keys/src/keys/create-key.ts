@@ -1,7 +1,7 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { CreatedKey, CreateKeyRequest } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
+import { type Db, inTransaction, isForeignKeyViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
 import type { Peppers } from "../peppers.ts";
 import { auditKey } from "./audit-key.ts";
@@ -58,7 +58,7 @@ export async function storeKeys(
       return made.map((row) => ({ ...row, rev: revs.get(row.id) ?? row.rev }));
     });
   } catch (error) {
-    throw isForeignKeyViolation(error) ? accountGone(error) : error;
+    throw isForeignKeyViolation(error, ownerConstraint) ? accountGone(error) : error;
   }
 }
 
@@ -78,9 +78,7 @@ function detailsOf(row: KeyRow) {
   };
 }
 
-function isForeignKeyViolation(error: unknown): boolean {
-  return (error as { code?: unknown } | null)?.code === "23503";
-}
+const ownerConstraint = "api_keys_owner_user_id_fkey";
 
 /** A token outlives its person by five minutes at most. */
 function accountGone(cause: unknown): Problem {

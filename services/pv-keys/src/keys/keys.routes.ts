@@ -4,11 +4,13 @@ import { Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { addBulkKeyRoutes } from "./bulk-keys.routes.ts";
 import { createKey } from "./create-key.ts";
 import { addKeyChangeRoutes } from "./key-changes.routes.ts";
 import { findKey, listKeys } from "./key-list.store.ts";
 import { managerOf } from "./key-manager.ts";
 import { presentKey } from "./key.ts";
+import { ownerFilter } from "./owner-filter.ts";
 
 const tags = ["keys"];
 const reading = { permission: "scope:keys:read" } as const;
@@ -18,6 +20,7 @@ export function addKeyRoutes(app: App, deps: Deps): void {
   addCreateRoute(app, deps);
   addReadingRoutes(app, deps);
   addKeyChangeRoutes(app, deps);
+  addBulkKeyRoutes(app, deps);
 }
 
 function addCreateRoute(app: App, deps: Deps): void {
@@ -94,17 +97,8 @@ function filterOf(query: Omit<contract.ListKeysQuery, "limit" | "cursor">) {
     kind,
     tag,
     name,
-    ...ownerFilter(owner),
+    ...ownerFilter(owner, "?owner"),
     expiresBefore: expires_before === undefined ? undefined : new Date(expires_before),
     unusedSince: unused_since === undefined ? undefined : new Date(unused_since),
   };
-}
-
-function ownerFilter(owner: string | undefined) {
-  if (owner === undefined) return {};
-  if (owner === "organization" || owner === "service") return { ownerKind: owner } as const;
-  const ownerUserId = uuidOf("user", owner);
-  if (ownerUserId !== undefined) return { ownerUserId };
-  const detail = "is neither organization, nor service, nor the id of a user";
-  throw new Problem("invalid_request", `owner ${detail}.`, { errors: [{ pointer: "?owner", detail }] });
 }

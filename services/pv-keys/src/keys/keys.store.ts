@@ -45,6 +45,50 @@ export async function lockKey(db: Db, key: { id: string; organizationId: string 
   return row !== undefined;
 }
 
+export type LockedKey = Pick<KeyRow, "id" | "kind" | "models"> & { state: Exclude<KeyRow["state"], "expired"> };
+
+/** The same for those of these keys that are the organization's. In the order of their ids, so that two callers never wait for each other. */
+export async function lockKeys(db: Db, ids: readonly string[], organizationId: string): Promise<LockedKey[]> {
+  return await lockable(db)
+    .where("id", "=", sql<string>`ANY(${ids}::uuid[])`)
+    .where("organization_id", "=", organizationId)
+    .execute();
+}
+
+export interface RevocableFilter {
+  organizationId: string;
+  kind?: KeyRow["kind"] | undefined;
+  environment?: KeyRow["environment"] | undefined;
+  ownerKind?: KeyRow["owner_kind"] | undefined;
+  ownerUserId?: string | undefined;
+  tag?: string | undefined;
+}
+
+/** The same for the oldest keys that fit the filter and are not revoked. */
+export async function lockKeysThatFit(db: Db, filter: RevocableFilter, limit: number): Promise<LockedKey[]> {
+  let query = lockable(db).where("organization_id", "=", filter.organizationId).where("state", "!=", "revoked");
+  if (filter.kind) query = query.where("kind", "=", filter.kind);
+  if (filter.environment) query = query.where("environment", "=", filter.environment);
+  if (filter.ownerKind) query = query.where("owner_kind", "=", filter.ownerKind);
+  if (filter.ownerUserId) query = query.where("owner_user_id", "=", filter.ownerUserId);
+  if (filter.tag !== undefined) query = query.where(sql<boolean>`${filter.tag} = ANY(tags)`);
+  return await query.limit(limit).execute();
+}
+
+function lockable(db: Db) {
+  return db.selectFrom("api_keys").select(["id", "kind", "state", "models"]).orderBy("id").forUpdate();
+}
+
+/** Those of the stored hashes (hex) that are there already. */
+export async function findHashes(db: Db, hashes: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom("api_key_versions")
+    .select(sql<string>`encode(hash, 'hex')`.as("hex"))
+    .where("hash", "=", sql<Buffer>`ANY(SELECT decode(given, 'hex') FROM unnest(${hashes}::text[]) AS given)`)
+    .execute();
+  return rows.map(({ hex }) => hex);
+}
+
 export async function updateKeyRow(db: Db, keyId: string, values: Updateable<Tables["api_keys"]>): Promise<void> {
   await db.updateTable("api_keys").set(values).where("id", "=", keyId).execute();
 }
