@@ -491,6 +491,28 @@ FROM api_key_versions v JOIN api_keys k ON k.id = v.key_id;
 
 GRANT SELECT ON verifiable_keys TO nexus_api, nexus_ai, nexus_keys;
 
+-- 20261123T1180_create_key_shares.sql
+-- Owned by pv-keys. One-time links that hand a key over. The link's token is in nobody's table: one hash of it finds the row,
+-- another opens the secret, so neither this table nor the address of a request is of any use to a thief.
+CREATE TABLE key_shares (
+  id uuid PRIMARY KEY,
+  key_id uuid NOT NULL,
+  version integer NOT NULL,
+  token_hash bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
+  -- Nonce, AES-256-GCM of the secret, tag. NULL once the link was opened: what was shown is gone.
+  ciphertext bytea,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  expires_at timestamptz(3) NOT NULL,
+  opened_at timestamptz(3),
+  FOREIGN KEY (key_id, version) REFERENCES api_key_versions (key_id, version) ON DELETE CASCADE,
+  CHECK (expires_at <= created_at + interval '168 hours'),
+  CHECK (opened_at IS NULL OR ciphertext IS NULL)
+);
+CREATE INDEX key_shares_key_idx ON key_shares (key_id, version);
+CREATE INDEX key_shares_expires_at_idx ON key_shares (expires_at);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON key_shares TO nexus_keys;
+
 -- 20261123T1185_record_many_changes.sql
 -- As record_change, for many subjects at once: the counter is taken once, and the revisions follow the order of the ids given.
 CREATE FUNCTION record_changes(kind text, subject_ids uuid[], organization_id uuid) RETURNS TABLE (subject_id uuid, rev bigint)
@@ -525,6 +547,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0),
   ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
+  ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
   ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0);
 
 COMMIT;

@@ -1,7 +1,7 @@
 /** One-time links that hand a key over. */
 import { type Static, Type } from "typebox";
 import { strictObject, Timestamp } from "./common.ts";
-import { Key } from "./keys.ts";
+import { CreatedKey, Key } from "./keys.ts";
 
 export const SharedKey = strictObject({
   key: Key,
@@ -11,6 +11,9 @@ export const SharedKey = strictObject({
   }),
 });
 export type SharedKey = Static<typeof SharedKey>;
+
+/** Answer of what makes a secret, by `deliver`. */
+export const CreatedOrSharedKey = Type.Union([CreatedKey, SharedKey]);
 
 export const OpenShareRequest = strictObject({
   token: Type.String({ pattern: "^[A-Za-z0-9_-]{43}$", description: "what follows # in the link", "x-secret": true }),

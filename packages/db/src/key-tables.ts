@@ -52,6 +52,18 @@ export interface KeyTables {
     /** The foreign format of an imported key; `null`: a key of ours. */
     format: string | null;
   };
+  key_shares: {
+    id: string;
+    key_id: string;
+    version: number;
+    /** HKDF-SHA-256 of the link's token; another output of it opens the secret. */
+    token_hash: Buffer;
+    /** Nonce, AES-256-GCM of the secret, tag; `null` once it was shown. */
+    ciphertext: Buffer | null;
+    created_at: Generated<Date>;
+    expires_at: Date;
+    opened_at: Date | null;
+  };
   key_peppers: {
     version: number;
     /** HMAC-SHA-256(pepper, a fixed text). */

@@ -129,6 +129,16 @@ const columns: Columns = {
     retires_at: "timestamptz?",
     format: "text?",
   },
+  key_shares: {
+    id: "uuid",
+    key_id: "uuid",
+    version: "int4",
+    token_hash: "bytea",
+    ciphertext: "bytea?",
+    created_at: "timestamptz",
+    expires_at: "timestamptz",
+    opened_at: "timestamptz?",
+  },
   key_peppers: { version: "int2", fingerprint: "bytea", created_at: "timestamptz" },
   audit_log: {
     id: "uuid",

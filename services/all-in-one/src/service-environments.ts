@@ -63,6 +63,7 @@ export function serviceEnvironments({ config, own, secrets, database, cache, dat
       ...shared,
       PORT: String(keysPort),
       NEXUS_PV_KEYS_INTERNAL_PORT: String(internal(keysPort)),
+      NEXUS_PV_KEYS_PUBLIC_URL: own["NEXUS_PV_KEYS_PUBLIC_URL"] || `http://localhost:${keysPort}`,
       DB_USER: "nexus_keys",
       DB_PASSWORD_FILE: secrets.keysPassword,
       NEXUS_KEY_PEPPERS_FILE: secrets.keyPeppers,

@@ -6,6 +6,7 @@ import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
+import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
 import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
 
@@ -34,6 +35,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   });
   addKeyRoutes(server.published, deps);
   addKeyFormatRoutes(server.published, deps);
+  addKeyShareRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
   return server;
 }

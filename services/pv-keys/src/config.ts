@@ -14,6 +14,10 @@ export const configSchema = {
     doc: "Origin of puabo-api: who issues the tokens that people come with.",
     default: "http://localhost:4000",
   }),
+  NEXUS_PV_KEYS_PUBLIC_URL: url({
+    doc: "Origin under which people reach pv-keys: what the one-time links that hand over a key begin with.",
+    default: "http://localhost:3041",
+  }),
   PUABO_API_URL: url({ doc: "Where this service reaches puabo-api, for its signing keys.", default: "http://127.0.0.1:4000" }),
   NEXUS_VERSION: text({ doc: "Version shown at `/`.", default: "0.1.0", maxLength: 64 }),
 };

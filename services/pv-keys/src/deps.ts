@@ -23,6 +23,8 @@ export interface Deps {
   /** The key that one of these hashes (one per pepper version) belongs to. */
   findKey: (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
   serviceTokens: ServiceTokens;
+  /** Origin under which people reach this service. */
+  publicUrl: string;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   cursorSecret: Buffer;
   trustedProxies: readonly string[];
@@ -46,6 +48,7 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
     findKey: batchLookups(findKeysByHash(database.db)),
     serviceTokens: loadServiceTokens(config),
+    publicUrl: config.NEXUS_PV_KEYS_PUBLIC_URL,
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
       issuer: config.NEXUS_PUBLIC_URL,

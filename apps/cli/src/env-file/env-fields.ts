@@ -72,6 +72,12 @@ const application: EnvField[] = [
     "http://localhost:4000",
     publicUrl,
   ),
+  setting(
+    "NEXUS_PV_KEYS_PUBLIC_URL",
+    "Origin under which browsers reach the key service, for its one-time links; https, or http on localhost.",
+    "http://localhost:3041",
+    publicUrl,
+  ),
   setting("NEXUS_TRUSTED_PROXIES", "Addresses of the proxies in front, comma separated, whose X-Forwarded-For is believed.", ""),
   setting("NEXUS_LOG_LEVEL", "Least severe log line written.", "info", oneOf("debug", "info", "warn", "error")),
   setting(

@@ -1,8 +1,10 @@
-import type { AuditWriter } from "@nexus/audit";
+import type { AuditEntry, AuditWriter } from "@nexus/audit";
+import type { SharedKey } from "@nexus/contracts/key-shares";
 import type { CreatedKey, CreateKeyRequest } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem } from "@nexus/core";
 import { type Db, inTransaction, isForeignKeyViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
+import { linkSecondsOf, type ShareDeps, shareSecret } from "../key-shares/share-secret.ts";
 import type { Peppers } from "../peppers.ts";
 import { auditKey } from "./audit-key.ts";
 import type { PepperCheck } from "./confirm-peppers.ts";
@@ -27,24 +29,48 @@ interface CreateKeyInput {
   context: RequestContext;
 }
 
-/** A new key of the caller's organization. The secret in the answer is nowhere else. @throws Problem `forbidden`, `invalid_request` */
-export async function createKey(deps: CreateKeyDeps, { manager, request, context }: CreateKeyInput): Promise<CreatedKey> {
+/**
+ * A new key of the caller's organization. The secret is in the answer or behind a link, and nowhere else.
+ * @throws Problem `forbidden`, `invalid_request`
+ */
+export async function createKey(
+  deps: CreateKeyDeps & ShareDeps,
+  { manager, request, context }: CreateKeyInput,
+): Promise<CreatedKey | SharedKey> {
+  const linkSeconds = linkSecondsOf(request);
   const faults = collectFaults();
   const { key, secret } = draftKey(deps, { manager, request, faults });
   faults.refuse();
-  const [made] = await storeKeys(deps, { keys: [key], manager, context, action: "key.created" });
+  let share: SharedKey["share"] | undefined;
+  const [made] = await storeKeys(deps, {
+    keys: [key],
+    manager,
+    context,
+    action: "key.created",
+    alongside: async (tx) => {
+      if (linkSeconds === undefined) return {};
+      share = await shareSecret(deps, tx, { secret, keyId: key.key.id, version: 1, linkSeconds });
+      return { link_expires_at: share.expires_at };
+    },
+  });
   assert(made, "one key was stored");
-  return { key: presentKey(made), secret };
+  return share ? { key: presentKey(made), share } : { key: presentKey(made), secret };
+}
+
+interface StoreWork {
+  keys: readonly NewKey[];
+  manager: KeyManager;
+  context: RequestContext;
+  action: "key.created" | "key.imported";
+  /** What else belongs to the same transaction, and what there is to say of it in the audit log. */
+  alongside?: (tx: Db) => Promise<AuditEntry["details"]>;
 }
 
 /**
  * Stores keys with their audit entries and revisions, all or nothing, in the order given.
  * @throws Problem `unauthenticated` when the person is gone who would own them
  */
-export async function storeKeys(
-  deps: CreateKeyDeps,
-  work: { keys: readonly NewKey[]; manager: KeyManager; context: RequestContext; action: "key.created" | "key.imported" },
-): Promise<KeyRow[]> {
+export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<KeyRow[]> {
   const { keys, manager, context, action } = work;
   if (!deps.pepperCheck.confirmed) await deps.pepperCheck.confirm();
   const ids = keys.map(({ key }) => key.id);
@@ -53,7 +79,9 @@ export async function storeKeys(
       await insertKeys(tx, keys);
       const stored = new Map((await findKeys(tx, ids, manager.tenant)).map((row) => [row.id, row]));
       const made = ids.flatMap((id) => stored.get(id) ?? []);
-      for (const row of made) await auditKey(deps, tx, { action, row, manager, context, details: detailsOf(row) });
+      const more = await work.alongside?.(tx);
+      for (const row of made)
+        await auditKey(deps, tx, { action, row, manager, context, details: { ...detailsOf(row), ...more } });
       const revs = await setRevisions(tx, ids, manager.tenant);
       return made.map((row) => ({ ...row, rev: revs.get(row.id) ?? row.rev }));
     });

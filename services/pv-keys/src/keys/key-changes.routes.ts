@@ -1,4 +1,5 @@
 /** What is done to a key that is there. */
+import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
 import * as contract from "@nexus/contracts/keys";
 import { type App, callerOf, type FastifyRequest, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
@@ -36,7 +37,7 @@ export function addKeyChangeRoutes(app: App, deps: Deps): void {
       tags,
       ...target,
       body: contract.RotateKeyRequest,
-      response: { 200: contract.CreatedKey },
+      response: { 200: CreatedOrSharedKey },
     },
     handler: async (request) => await rotateKey(deps, { ...inputOf(request), request: request.body }),
   });

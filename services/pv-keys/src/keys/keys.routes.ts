@@ -1,4 +1,5 @@
 /** Keys one by one: make, read, change. */
+import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
 import * as contract from "@nexus/contracts/keys";
 import { Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
@@ -29,10 +30,10 @@ function addCreateRoute(app: App, deps: Deps): void {
     url: "/v1/keys",
     config: writing,
     schema: {
-      summary: "Make a key; its secret is in this answer and nowhere else",
+      summary: "Make a key; its secret is in this answer, or behind a one-time link, and nowhere else",
       tags,
       body: contract.CreateKeyRequest,
-      response: { 201: contract.CreatedKey },
+      response: { 201: CreatedOrSharedKey },
     },
     handler: async (request, reply) => {
       const manager = managerOf(callerOf(request));
