@@ -491,6 +491,37 @@ FROM api_key_versions v JOIN api_keys k ON k.id = v.key_id;
 
 GRANT SELECT ON verifiable_keys TO nexus_api, nexus_ai, nexus_keys;
 
+-- 20261123T1120_create_freezes.sql
+-- The kill switch: what is frozen is refused by every verifier until somebody thaws it. Rows stay as its history.
+CREATE TABLE freezes (
+  id uuid PRIMARY KEY,
+  -- An administrator's freeze stands beside that of the organization's own people, so that these cannot thaw it.
+  authority text NOT NULL CHECK (authority IN ('platform', 'organization')),
+  target_kind text NOT NULL
+    CHECK (target_kind IN ('everything', 'organization', 'owner', 'environment', 'model', 'provider', 'key')),
+  -- An id as the API writes it, `live` or `test`, or the name of a model or a provider; empty for everything.
+  target text NOT NULL CHECK (char_length(target) <= 200 AND (target_kind = 'everything') = (target = '')),
+  -- Holds within this organization alone; NULL: everywhere.
+  organization_id uuid,
+  reason text NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+  created_by uuid NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  thawed_at timestamptz(3),
+  thawed_by uuid,
+  -- Change feed revision of the last change.
+  rev bigint NOT NULL,
+  CHECK ((thawed_at IS NULL) = (thawed_by IS NULL)),
+  CHECK (authority = 'platform' OR organization_id IS NOT NULL)
+);
+
+-- Freezing what is frozen finds the freeze that is there; of two at once, one waits for the other.
+CREATE UNIQUE INDEX freezes_open_idx ON freezes (target_kind, target, organization_id, authority) NULLS NOT DISTINCT
+  WHERE thawed_at IS NULL;
+CREATE INDEX freezes_created_at_idx ON freezes (created_at DESC, id DESC);
+
+GRANT SELECT, INSERT, UPDATE ON freezes TO nexus_keys;
+GRANT SELECT ON freezes TO nexus_api, nexus_ai;
+
 -- 20261123T1180_create_key_shares.sql
 -- Owned by pv-keys. One-time links that hand a key over. The link's token is in nobody's table: one hash of it finds the row,
 -- another opens the secret, so neither this table nor the address of a request is of any use to a thief.
@@ -547,6 +578,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0),
   ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
+  ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
   ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0);
 

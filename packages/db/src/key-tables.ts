@@ -70,6 +70,21 @@ export interface KeyTables {
     fingerprint: Buffer;
     created_at: Generated<Date>;
   };
+  freezes: {
+    id: string;
+    authority: "platform" | "organization";
+    target_kind: "everything" | "organization" | "owner" | "environment" | "model" | "provider" | "key";
+    /** Empty for everything. */
+    target: string;
+    /** `null`: holds everywhere. */
+    organization_id: string | null;
+    reason: string;
+    created_by: string;
+    created_at: Generated<Date>;
+    thawed_at: Date | null;
+    thawed_by: string | null;
+    rev: bigint;
+  };
 }
 
 /** What is read only, computed by PostgreSQL from the tables. Columns of a view are nullable to PostgreSQL; these say what comes. */

@@ -25,7 +25,13 @@ const accountTables = ["organizations", "users", "members", "accounts", "session
 const everything = "SELECT, INSERT, UPDATE, DELETE";
 
 /** What every verifier reads and writes to hear of changes and to know the keys. */
-const feed = { changes: "SELECT", change_counter: "SELECT", verifier_leases: everything, verifiable_keys: "SELECT" };
+const feed = {
+  changes: "SELECT",
+  change_counter: "SELECT",
+  verifier_leases: everything,
+  verifiable_keys: "SELECT",
+  freezes: "SELECT",
+};
 
 /** Whatever is not in here, no service may do. */
 const granted: Record<string, Record<string, string>> = {
@@ -49,6 +55,7 @@ const granted: Record<string, Record<string, string>> = {
     audit_inbox: "INSERT",
     audit_personal: "INSERT",
     ...feed,
+    freezes: "SELECT, INSERT, UPDATE",
     schema_migrations: "SELECT",
   },
   nexus_ai: {
