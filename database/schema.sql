@@ -558,6 +558,17 @@ $$;
 REVOKE ALL ON FUNCTION record_changes(text, uuid[], uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION record_changes(text, uuid[], uuid) TO nexus_api, nexus_keys;
 
+-- 20261123T1186_revoked_is_for_ever.sql
+-- No statement brings a revoked key back: the promise holds for code that is yet to be written, too.
+CREATE FUNCTION refuse_revival() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the key % is revoked, which is for ever', OLD.id USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+
+CREATE TRIGGER revoked_is_for_ever BEFORE UPDATE ON api_keys
+  FOR EACH ROW WHEN (OLD.state = 'revoked' AND (NEW.state <> 'revoked' OR NEW.revoked_at <> OLD.revoked_at))
+  EXECUTE FUNCTION refuse_revival();
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -580,6 +591,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
   ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
-  ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0);
+  ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0),
+  ('20261123T1186_revoked_is_for_ever.sql', '53629376586bc9c68d5083b470f817cddfbcbf5a5f20a2eb3801038035f93e52', 0);
 
 COMMIT;
