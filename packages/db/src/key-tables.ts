@@ -64,6 +64,18 @@ export interface KeyTables {
     expires_at: Date;
     opened_at: Date | null;
   };
+  key_quotas: {
+    key_id: string;
+    period_start: Date;
+    /** Spent, or in a block that a process has not accounted for. */
+    used: bigint;
+  };
+  quota_leases: {
+    process_id: string;
+    key_id: string;
+    held: bigint;
+    leased_at: Generated<Date>;
+  };
   key_peppers: {
     version: number;
     /** HMAC-SHA-256(pepper, a fixed text). */

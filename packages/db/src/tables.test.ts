@@ -185,6 +185,8 @@ const columns: Columns = {
     updated_at: "timestamptz",
   },
   budget_grants: { process_id: "uuid", budget_id: "uuid", granted_nanos: "int8" },
+  key_quotas: { key_id: "uuid", period_start: "timestamptz", used: "int8" },
+  quota_leases: { process_id: "uuid", key_id: "uuid", held: "int8", leased_at: "timestamptz" },
   usage_events: {
     occurred_at: "timestamptz",
     request_id: "uuid",

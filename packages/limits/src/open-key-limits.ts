@@ -5,9 +5,9 @@
 import type { Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { Cache } from "@nexus/redis";
+import type { Holder } from "./holder.ts";
 import { type EntryDeps, KeyEntry } from "./key-entry.ts";
 import type { Admission, Admitted, LimitedKey } from "./limited-key.ts";
-import type { RateLimit } from "./rate/rate-limit.ts";
 import { LimitsLink } from "./redis/limits-link.ts";
 
 export interface KeyLimitsOptions {
@@ -46,7 +46,7 @@ class LimitedKeys implements KeyLimits {
   readonly #link: LimitsLink;
   readonly #deps: EntryDeps;
   readonly #entries = new Map<string, KeyEntry>();
-  readonly #holding = new Set<RateLimit>();
+  readonly #holding = new Set<Holder>();
   readonly #sweep: NodeJS.Timeout;
   #forgetting: Iterator<[string, KeyEntry]> | undefined;
 
@@ -55,10 +55,15 @@ class LimitedKeys implements KeyLimits {
     this.#deps = {
       link: this.#link,
       clock: options.clock,
+      db: options.db,
+      processId: options.processId,
       replicas: () => Math.max(1, Math.floor(options.replicas())),
       logger: options.logger,
-      onHolding: (rate) => void this.#holding.add(rate),
+      onHolding: (holder) => void this.#holding.add(holder),
     };
+    this.#link.onForgotten(() => {
+      for (const holder of this.#holding) holder.forgotten?.();
+    });
     this.#sweep = setInterval(() => this.#tidy(), sweepEveryMs).unref();
   }
 
@@ -76,15 +81,15 @@ class LimitedKeys implements KeyLimits {
   async close(): Promise<void> {
     clearInterval(this.#sweep);
     const now = this.#deps.clock.monotonic();
-    await Promise.all([...this.#holding].map((rate) => rate.settle(now, "now")));
+    await Promise.all([...this.#holding].map((holder) => holder.settle(now, "now")));
     await this.#link.close();
   }
 
   #tidy(): void {
     const now = this.#deps.clock.monotonic();
-    for (const rate of this.#holding) {
-      void rate.settle(now);
-      if (!rate.isHolding) this.#holding.delete(rate);
+    for (const holder of this.#holding) {
+      void holder.settle(now);
+      if (!holder.isHolding) this.#holding.delete(holder);
     }
     this.#forget(now);
   }

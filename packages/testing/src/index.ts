@@ -4,6 +4,7 @@ export { type FakeClock, fakeClock } from "./fake-clock.ts";
 export { findFreePort as freePort } from "@nexus/db";
 export { type FakeIssuer, startFakeIssuer } from "./start-fake-issuer.ts";
 export { waitFor } from "./wait-for.ts";
+export { type RedisKind, type RedisProcess, startRedisProcess } from "./start-redis-process.ts";
 export { startTestRedis } from "./start-test-redis.ts";
 export {
   chatAnswer,

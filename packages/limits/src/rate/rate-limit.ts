@@ -7,6 +7,7 @@
  */
 import type { Clock } from "@nexus/core";
 import { CacheUnavailable } from "@nexus/redis";
+import type { Holder, Waiter } from "../holder.ts";
 import type { KeyLimit, RateLimitState } from "../limited-key.ts";
 import type { LimitsLink } from "../redis/limits-link.ts";
 import { leaseScript } from "./lease-script.ts";
@@ -23,16 +24,11 @@ export interface RateDeps {
 /** `leased` and `own` are taken; `undefined`: Redis has to be asked. */
 export type Taken = "leased" | "own" | "refused";
 
-interface Waiter {
-  cost: number;
-  resolve: (taken: Taken) => void;
-}
-
 const longestLeaseMs = 1000;
 /** A process that prefetches more than this share of a limit would keep it from the others. */
 const largestShare = 10;
 
-export class RateLimit {
+export class RateLimit implements Holder {
   readonly #deps: RateDeps;
   readonly #windows: readonly RateWindow[];
   readonly #keys: readonly string[];
@@ -42,7 +38,7 @@ export class RateLimit {
   readonly #leaseMs: number;
   readonly #smallestLimit: number;
   readonly #largestBatch: number;
-  #waiting: Waiter[] = [];
+  #waiting: Waiter<Taken>[] = [];
   #asking = false;
   #left = 0;
   #leaseEndsAt = 0;
@@ -81,8 +77,8 @@ export class RateLimit {
 
   /** Waits for Redis, or for its deadline. */
   ask(cost: number): Promise<Taken> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ cost, resolve });
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ cost, resolve, reject });
       if (!this.#asking) void this.#serveWaiting();
     });
   }
@@ -122,7 +118,6 @@ export class RateLimit {
     return this.#left > 0 || this.#debt > 0 || this.#asking;
   }
 
-  /** Ends a lease that is over, or any when told to. Resolves when Redis knows, or cannot be told. */
   async settle(now: number, mode: "when over" | "now" = "when over"): Promise<void> {
     if (this.#asking || !this.#deps.link.isUp()) return;
     const isOver = this.#left > 0 && (mode === "now" || now >= this.#leaseEndsAt);
@@ -189,7 +184,7 @@ export class RateLimit {
   #hand(granted: number, asked: number): void {
     const now = this.#deps.clock.monotonic();
     const isExhausted = granted < asked;
-    const stillWaiting: Waiter[] = [];
+    const stillWaiting: Waiter<Taken>[] = [];
     let refusedCost = Infinity;
     for (const waiter of this.#waiting) {
       if (this.#left >= waiter.cost) {

@@ -75,6 +75,11 @@ export class LimitsLink {
     return { epoch, now, rest };
   }
 
+  /** The same for a script about what this process holds under `key`: its arguments stand between who it is and how it may die. */
+  say(fn: LuaFunction, key: string, args: readonly (string | number)[]): Promise<LinkAnswer> {
+    return this.call(fn, [key, this.#processKey], [this.#options.processId, ...args, deadAfterMs, processKeyPrefix]);
+  }
+
   /** Takes back the sign of life. */
   async close(): Promise<void> {
     clearInterval(this.#beat);
