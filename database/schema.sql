@@ -522,6 +522,97 @@ CREATE INDEX freezes_created_at_idx ON freezes (created_at DESC, id DESC);
 GRANT SELECT, INSERT, UPDATE ON freezes TO nexus_keys;
 GRANT SELECT ON freezes TO nexus_api, nexus_ai;
 
+-- 20261123T1140_create_key_quotas.sql
+-- Owned by pv-keys. What each key has used of its quota, and the blocks of it that processes hold: a process spends its block
+-- without asking, and accounts for it when it asks for the next one, is idle, or ends.
+CREATE TABLE key_quotas (
+  key_id uuid PRIMARY KEY REFERENCES api_keys (id) ON DELETE CASCADE,
+  -- Of the period that `used` counts in; 'epoch' where there is no refill.
+  period_start timestamptz(3) NOT NULL,
+  -- Spent, or in a block that has not been accounted for.
+  used bigint NOT NULL CHECK (used >= 0)
+);
+
+CREATE TABLE quota_leases (
+  process_id uuid NOT NULL,
+  key_id uuid NOT NULL REFERENCES key_quotas (key_id) ON DELETE CASCADE,
+  -- The block as it was granted. That of a process that was killed stays charged until the period ends.
+  held bigint NOT NULL CHECK (held > 0),
+  leased_at timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (process_id, key_id)
+);
+CREATE INDEX quota_leases_key_id_idx ON quota_leases (key_id);
+
+GRANT SELECT ON key_quotas, quota_leases TO nexus_keys;
+
+CREATE FUNCTION quota_period_start(refill text, moment timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
+  SELECT CASE WHEN $1 = 'never' THEN timestamptz 'epoch' ELSE date_trunc($1, $2 AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' END;
+$$;
+
+-- Trades what a process has left of its block for a new block: what is `asked` for, or what is left of it, and up to
+-- `wish` as long as that is no more than a sixteenth of what is left, so that several processes do not hold the rest from one
+-- another. `granted` is 0 when less than `needed` is left, NULL when the key has no quota (any more). `ends_in_ms`: until the
+-- block is void, NULL for never. The limit is the key's own, as committed; the time is PostgreSQL's.
+CREATE FUNCTION lease_quota(process uuid, key uuid, unspent bigint, needed bigint, asked bigint, wish bigint)
+RETURNS TABLE (granted bigint, left_over bigint, ends_in_ms bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  quota record;
+  ledger record;
+  moment timestamptz;
+  opened timestamptz;
+  returned bigint;
+BEGIN
+  SELECT quota_limit, quota_refill INTO quota FROM api_keys WHERE id = key;
+  IF quota.quota_limit IS NULL THEN
+    RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL::bigint;
+    RETURN;
+  END IF;
+  INSERT INTO key_quotas (key_id, period_start, used) VALUES (key, quota_period_start(quota.quota_refill, clock_timestamp()), 0)
+    ON CONFLICT (key_id) DO NOTHING;
+  SELECT period_start, used INTO ledger FROM key_quotas WHERE key_id = key FOR UPDATE;
+  -- Read when the row is ours: whoever waited for it over midnight is in the new period.
+  moment := clock_timestamp();
+  opened := quota_period_start(quota.quota_refill, moment);
+  -- Only forward: a clock that was set back opens no period twice.
+  IF opened > ledger.period_start THEN
+    DELETE FROM quota_leases WHERE key_id = key;
+    ledger.period_start := opened;
+    ledger.used := 0;
+  END IF;
+  DELETE FROM quota_leases WHERE process_id = process AND key_id = key RETURNING least(unspent, held) INTO returned;
+  ledger.used := ledger.used - greatest(coalesce(returned, 0), 0);
+  left_over := greatest(quota.quota_limit - ledger.used, 0);
+  granted := CASE WHEN left_over < needed THEN 0 ELSE least(left_over, greatest(needed, asked, least(wish, left_over / 16))) END;
+  UPDATE key_quotas SET period_start = ledger.period_start, used = ledger.used + granted WHERE key_id = key;
+  IF granted > 0 THEN
+    INSERT INTO quota_leases (process_id, key_id, held) VALUES (process, key, granted);
+  END IF;
+  left_over := left_over - granted;
+  IF quota.quota_refill <> 'never' THEN
+    ends_in_ms := floor(extract(epoch FROM
+      (ledger.period_start AT TIME ZONE 'UTC' + ('1 ' || quota.quota_refill)::interval) AT TIME ZONE 'UTC' - moment) * 1000);
+  END IF;
+  RETURN NEXT;
+END $$;
+
+-- A process accounts for its block: all of it is spent but `unspent`.
+CREATE FUNCTION return_quota(process uuid, key uuid, unspent bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  returned bigint;
+BEGIN
+  PERFORM FROM key_quotas WHERE key_id = key FOR UPDATE;
+  DELETE FROM quota_leases WHERE process_id = process AND key_id = key RETURNING least(unspent, held) INTO returned;
+  UPDATE key_quotas SET used = used - returned WHERE key_id = key AND returned > 0;
+END $$;
+
+REVOKE ALL ON FUNCTION quota_period_start(text, timestamptz), lease_quota(uuid, uuid, bigint, bigint, bigint, bigint),
+  return_quota(uuid, uuid, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lease_quota(uuid, uuid, bigint, bigint, bigint, bigint), return_quota(uuid, uuid, bigint)
+  TO nexus_api, nexus_ai, nexus_keys;
+
 -- 20261123T1180_create_key_shares.sql
 -- Owned by pv-keys. One-time links that hand a key over. The link's token is in nobody's table: one hash of it finds the row,
 -- another opens the secret, so neither this table nor the address of a request is of any use to a thief.
@@ -590,6 +681,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
   ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
+  ('20261123T1140_create_key_quotas.sql', '00dd153b142632daa2ace1d1d50980b0a73446c5e979e351cd010c3439f83a78', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
   ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0),
   ('20261123T1186_revoked_is_for_ever.sql', '53629376586bc9c68d5083b470f817cddfbcbf5a5f20a2eb3801038035f93e52', 0);

@@ -52,6 +52,7 @@ const granted: Record<string, Record<string, string>> = {
     api_key_versions: "SELECT, INSERT, UPDATE",
     key_peppers: "SELECT, INSERT",
     key_quotas: "SELECT",
+    key_shares: everything,
     quota_leases: "SELECT",
     audit_log: "INSERT",
     audit_inbox: "INSERT",
