@@ -491,6 +491,11 @@ FROM api_key_versions v JOIN api_keys k ON k.id = v.key_id;
 
 GRANT SELECT ON verifiable_keys TO nexus_api, nexus_ai, nexus_keys;
 
+-- 20261123T1115_share_pepper_fingerprints.sql
+-- Verifiers that read keys by themselves have to know that their peppers are the right ones: with a wrong one every good key
+-- would look unknown. A fingerprint tells peppers apart and tells nothing of them.
+GRANT SELECT ON key_peppers TO nexus_api, nexus_ai;
+
 -- 20261123T1120_create_freezes.sql
 -- The kill switch: what is frozen is refused by every verifier until somebody thaws it. Rows stay as its history.
 CREATE TABLE freezes (
@@ -680,6 +685,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1010_create_key_peppers.sql', 'e598133139573f6ec6709fa9e579f9c94f2e0ae4d6ceee76b0b2d6db5c0750a3', 0),
   ('20261123T1100_extend_change_feed.sql', '19f3f34ee0aa49b716f0857801ce8d3007ead5f35e8bdb14925ec70a7e24975e', 0),
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
+  ('20261123T1115_share_pepper_fingerprints.sql', '9e2bc527fa52228231089957b8db70256c519dd88d1e83ddf37f14c90875fc8f', 0),
   ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
   ('20261123T1140_create_key_quotas.sql', '00dd153b142632daa2ace1d1d50980b0a73446c5e979e351cd010c3439f83a78', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),

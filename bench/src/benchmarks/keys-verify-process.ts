@@ -1,10 +1,9 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { ValidKey } from "@nexus/contracts/verify-key";
-import { assert, generateApiKey, systemClock } from "@nexus/core";
-import { type KeyChecker, openKeyChecker } from "@nexus/key-check";
+import type { KeyRecord } from "@nexus/contracts/key-record";
+import { assert, generateApiKey, newId, systemClock } from "@nexus/core";
+import { type KeyChecker, openVerifier } from "@nexus/key-check";
 import { atLeast, type Benchmark, median, type Outcome, type Round, type RunOptions } from "../benchmark.ts";
 import { conditions } from "../conditions.ts";
+import { startPlatform } from "../platform/start-platform.ts";
 
 const bar = 1_500_000;
 const keyCount = 1000;
@@ -59,41 +58,54 @@ function measure(checker: KeyChecker, keys: readonly string[], seconds: number) 
   };
 }
 
-/** Answers stand for an hour here: what is measured is the decision, not the question asked every second. */
+/** Every key is known before it is measured; the change feed is followed as in a service. */
 async function openChecker(): Promise<{ checker: KeyChecker; keys: string[]; stop: () => Promise<void> }> {
-  const answer = JSON.stringify(validAnswer());
-  const server = createServer((request, response) => {
-    request.resume().on("end", () => response.writeHead(200, { "content-type": "application/json" }).end(answer));
-  });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const checker = openKeyChecker({
-    verifyUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    serviceToken: "bench",
-    clock: systemClock,
-    cacheMs: 3_600_000,
-  });
-  const keys = Array.from({ length: keyCount }, () => generateApiKey("sk", "live").key);
-  for (const key of keys) await checker.check(key);
-  const stop = async (): Promise<void> => {
-    await checker.close();
-    await new Promise((resolve) => server.close(resolve));
-  };
-  return { checker, keys, stop };
+  const platform = await startPlatform();
+  try {
+    const verifier = openVerifier({
+      connection: platform.connection("nexus_ai"),
+      redis: undefined,
+      source: {
+        find: (_digest, minRev) =>
+          Promise.resolve({ record: someKey(), generation: verifier.feed.position().generation ?? "", asOf: minRev }),
+        close: () => Promise.resolve(),
+      },
+      clock: systemClock,
+      logger: { info: () => {}, warn: () => {} },
+      service: "bench",
+      port: 0,
+      blindSeconds: 60,
+    });
+    platform.onStop(() => verifier.close());
+    await verifier.start();
+    const keys = Array.from({ length: keyCount }, () => generateApiKey("sk", "live").key);
+    for (const key of keys) await verifier.checker.check(key);
+    return { checker: verifier.checker, keys, stop: () => platform.stop() };
+  } catch (error) {
+    await platform.stop();
+    throw error;
+  }
 }
 
-function validAnswer(): ValidKey {
+function someKey(): KeyRecord {
   return {
-    valid: true,
-    key_id: "key_00000000-0000-7000-8000-000000000000",
+    key_id: newId("key"),
     organization_id: "org_00000000-0000-7000-8000-000000000000",
     owner: { kind: "user", id: "usr_00000000-0000-7000-8000-000000000000" },
+    kind: "sk",
+    environment: "live",
+    version: 1,
     state: "active",
     expires_at: new Date(Date.now() + 90 * 24 * 3600 * 1000).toISOString(),
     scopes: ["ai:*", "usage:read"],
     models: null,
     ip_allow: null,
     limits: [],
+    concurrency: null,
+    quota: null,
     budget_ids: [],
+    tags: [],
+    created_at: new Date().toISOString(),
     rev: 1,
   };
 }

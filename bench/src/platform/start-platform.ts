@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { uuidOf } from "@nexus/core";
-import { ensureRoles, migrate, openDatabase, type ServiceRole, startEmbeddedPostgres } from "@nexus/db";
+import { type Connection, ensureRoles, migrate, openDatabase, type ServiceRole, startEmbeddedPostgres } from "@nexus/db";
 import { freePort, startFakeIssuer } from "@nexus/testing";
 import { startService } from "./start-child.ts";
 
@@ -14,6 +14,8 @@ export interface Platform {
   directory: string;
   /** Environment of a service that logs in with this role. */
   environment(role: ServiceRole): Record<string, string>;
+  /** Logs in with this role. */
+  connection(role: ServiceRole): Connection;
   serviceToken: string;
   /** pv-keys, running. */
   keys: { pid: number; url: string; internalUrl: string };
@@ -83,7 +85,8 @@ async function startAll(stops: Stop[]): Promise<Omit<Platform, "onStop" | "stop"
     if (answer.status !== 201) throw new Error(`no key was made: ${answer.status} ${await answer.text()}`);
     return ((await answer.json()) as { secret: string }).secret;
   };
-  return { directory, environment, serviceToken, keys, makeKey };
+  const connection = (role: ServiceRole): Connection => ({ ...postgres.connection, user: role, password: passwords[role] });
+  return { directory, environment, connection, serviceToken, keys, makeKey };
 }
 
 async function startKeys(environment: Record<string, string>, stops: Stop[]): Promise<Platform["keys"]> {

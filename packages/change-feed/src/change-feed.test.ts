@@ -5,15 +5,8 @@ import { openRedis, type Cache, type RedisTarget } from "@nexus/redis";
 import { createTestDatabase, startTestRedis, type TestDatabase, waitFor } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import {
-  announceChanges,
-  type Change,
-  type ChangeFeed,
-  confirmChange,
-  currentGeneration,
-  openChangeFeed,
-  openLeaseWatch,
-} from "./index.ts";
+import { announceChanges } from "./announce-change.ts";
+import { type Change, type ChangeFeed, confirmChange, currentGeneration, openChangeFeed, openLeaseWatch } from "./index.ts";
 
 let database: TestDatabase;
 let writer: Database;

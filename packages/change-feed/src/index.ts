@@ -1,5 +1,4 @@
-export { announceChanges } from "./announce-change.ts";
-export type { Change, Hint } from "./change.ts";
+export type { Change } from "./change.ts";
 export { type CommittedChange, confirmChange, type NodeConfirmation, type Receipt } from "./confirm-change.ts";
 export { currentGeneration } from "./feed.store.ts";
 export { type ChangeFeed, type ChangeFeedOptions, openChangeFeed } from "./open-change-feed.ts";

@@ -6,7 +6,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Clock, newUuid } from "@nexus/core";
 import type { Database } from "@nexus/db";
 import { type Cache, openSubscriber, type RedisTarget } from "@nexus/redis";
-import { acknowledgementChannel, type Acknowledgement, type Change, hintChannel, parseHint } from "./change.ts";
+import { announceChanges } from "./announce-change.ts";
+import { acknowledgementChannel, type Acknowledgement, type Change, type Hint, hintChannel, parseHint } from "./change.ts";
 import { deleteLease, insertLease, type Renewal, renewLease, type Verifier } from "./feed.store.ts";
 import { type LeaseClock, leaseClock, type Moment } from "./lease-clock.ts";
 
@@ -40,6 +41,8 @@ export interface ChangeFeed {
   onHint(listener: (change: Change) => void): void;
   /** What was known may be wrong: the process starts, or the database is another one than before. */
   onReset(listener: ResetListener): void;
+  /** Says aloud what this process has committed; it has itself heard of it before this returns. */
+  announce(changes: readonly Change[]): void;
   readonly lease: LeaseClock;
   /** Processes of this service that follow the feed, this one included. */
   liveVerifiers(): number;
@@ -108,6 +111,15 @@ class Follower implements ChangeFeed {
     return this.#live;
   }
 
+  announce(changes: readonly Change[]): void {
+    const generation = this.#generation;
+    // Without a place in the feed there is nothing known that could be wrong, and whoever listens looks by itself.
+    if (generation === undefined) return;
+    const hints = changes.map((change): Hint => ({ ...change, generation }));
+    for (const hint of hints) this.#heard(hint);
+    announceChanges(this.#options.redis?.cache, hints);
+  }
+
   async start(): Promise<void> {
     const { redis } = this.#options;
     if (redis) {
@@ -151,7 +163,11 @@ class Follower implements ChangeFeed {
 
   #hint(message: string): void {
     const hint = parseHint(message);
-    if (!hint || hint.generation !== this.#generation || hint.rev <= (this.#position ?? 0)) return;
+    if (hint) this.#heard(hint);
+  }
+
+  #heard(hint: Hint): void {
+    if (hint.generation !== this.#generation || hint.rev <= (this.#position ?? 0)) return;
     this.#hinted = Math.max(this.#hinted, hint.rev);
     for (const listener of this.#hintListeners) listener(hint);
     this.#lookNow();

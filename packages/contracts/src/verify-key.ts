@@ -1,6 +1,7 @@
 /** `POST /v1/keys/verify`: an invalid key is an answer, not an error. */
 import { type Static, Type } from "typebox";
-import { strictObject, Timestamp } from "./common.ts";
+import { strictObject } from "./common.ts";
+import { keyFacts } from "./key-record.ts";
 
 export const VerifyKeyRequest = strictObject({
   key: Type.String({ description: "the key as the caller presented it; whatever it is, it is answered" }),
@@ -8,23 +9,7 @@ export const VerifyKeyRequest = strictObject({
 });
 export type VerifyKeyRequest = Static<typeof VerifyKeyRequest>;
 
-export const ValidKey = strictObject({
-  valid: Type.Literal(true),
-  key_id: Type.String(),
-  organization_id: Type.String(),
-  owner: strictObject({
-    kind: Type.Union([Type.Literal("user"), Type.Literal("organization"), Type.Literal("service")]),
-    id: Type.Union([Type.String(), Type.Null()], { description: "usr_… for a person's key" }),
-  }),
-  state: Type.Literal("active"),
-  expires_at: Type.Union([Timestamp, Type.Null()]),
-  scopes: Type.Array(Type.String()),
-  models: Type.Union([Type.Array(Type.String()), Type.Null()], { description: "null: every model" }),
-  ip_allow: Type.Union([Type.Array(Type.String()), Type.Null()], { description: "null: from anywhere" }),
-  limits: Type.Array(Type.Unknown()),
-  budget_ids: Type.Array(Type.String()),
-  rev: Type.Integer({ description: "change feed revision of the key's last change" }),
-});
+export const ValidKey = strictObject({ valid: Type.Literal(true), ...keyFacts, state: Type.Literal("active") });
 export type ValidKey = Static<typeof ValidKey>;
 
 const RefusalCode = Type.Union([

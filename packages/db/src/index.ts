@@ -4,6 +4,7 @@ export { isForeignKeyViolation, isUnavailable, isUniqueViolation } from "./error
 export { inTransaction } from "./in-transaction.ts";
 export { migrationsDirectory } from "./migration-files.ts";
 export { type Database, type DatabaseOptions, openDatabase } from "./open-database.ts";
+export type { Views } from "./key-tables.ts";
 export type { Db, Tables } from "./tables.ts";
 export {
   type EmbeddedPostgres,

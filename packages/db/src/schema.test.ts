@@ -32,6 +32,7 @@ const feed = {
   verifiable_keys: "SELECT",
   freezes: "SELECT",
 };
+const lookups = { key_formats: "SELECT", key_peppers: "SELECT" };
 
 /** Whatever is not in here, no service may do. */
 const granted: Record<string, Record<string, string>> = {
@@ -43,7 +44,7 @@ const granted: Record<string, Record<string, string>> = {
     modules: "SELECT, INSERT, UPDATE",
     module_incidents: "SELECT, INSERT, UPDATE",
     ...feed,
-    key_formats: "SELECT",
+    ...lookups,
     schema_migrations: "SELECT",
   },
   nexus_keys: {
@@ -69,7 +70,7 @@ const granted: Record<string, Record<string, string>> = {
     audit_inbox: "INSERT",
     audit_personal: "INSERT",
     ...feed,
-    key_formats: "SELECT",
+    ...lookups,
     schema_migrations: "SELECT",
   },
 };

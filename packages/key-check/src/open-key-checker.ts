@@ -1,160 +1,166 @@
 /**
- * Decides about API keys inside another service's process. Most checks make no network call: an answer of pv-keys holds
- * for a second, counted from the moment it was asked for, so that a revoked key is refused within two.
+ * Decides about API keys inside the process that is asked. What is known of a key holds as long as the process follows the
+ * change feed: most checks ask nobody, and a revoked key is forgotten before the feed says that this process knows.
  */
 import { hash } from "node:crypto";
-import type { RefusedKey, VerifyKeyAnswer } from "@nexus/contracts/verify-key";
-import { type Clock, parseApiKey, Problem } from "@nexus/core";
-import { openPvKeys, type PvKeys } from "./ask-pv-keys.ts";
-import { answerAt, type KnownKey, type KnownKeys, openKnownKeys } from "./known-keys.ts";
+import type { ChangeFeed } from "@nexus/change-feed";
+import type { VerifyKeyAnswer } from "@nexus/contracts/verify-key";
+import { type Clock, Problem } from "@nexus/core";
+import { type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
+import { type KeyShapes, longestKey, openKeyShapes } from "./key-formats.ts";
+import type { Found, KeySource } from "./key-source.ts";
+import type { KeyFormatRow } from "./keys.store.ts";
 
 export interface KeyCheckerOptions {
-  /** `http://host:port` of pv-keys' private listener. */
-  verifyUrl: string;
-  /** This service's own proof. */
-  serviceToken: string;
+  feed: ChangeFeed;
+  source: KeySource;
   clock: Clock;
-  /** How long an answer holds; 1,000 ms unless told. From half of it on, the next use asks again in the background. */
-  cacheMs?: number;
-  /** How long a key known to be valid is still taken while pv-keys is away; 60,000 ms unless told, 0 for not at all. */
-  blindMs?: number;
-  /** How long pv-keys may take; 800 ms unless told. Later, it counts as away. */
-  timeoutMs?: number;
-  /** Most valid keys kept; 50,000 unless told. Refused ones are kept a fifth as many. */
+  /** The shapes of imported keys; asked for when the process starts and when they change. */
+  loadFormats: () => Promise<readonly KeyFormatRow[]>;
+  /** Most keys kept; 50,000 unless told. What is no key is kept a fifth as often. */
   maxEntries?: number;
   /** Most questions under way at once; 1,000 unless told. Past that a key nobody knows is answered with `unavailable`. */
   maxPending?: number;
-  /** Hears why pv-keys counts as away; the error never holds a key. */
-  onAway?: (error: unknown) => void;
 }
 
 export interface KeyChecker {
   /**
    * Whether the key is good. An invalid key is an answer.
-   * @throws Problem `unavailable` for a key nobody here knows while pv-keys is away: never a refusal
+   * @throws Problem `unavailable` for a key nobody here knows while nobody can tell: never a refusal
    */
   check(key: string): Promise<VerifyKeyAnswer>;
   /** The answer when it can be given without asking anybody; for the hot path, before `check`. */
   known(key: string): VerifyKeyAnswer | undefined;
+  /** What stands under a digest, at least as new as `minRev`. @throws Problem `unavailable` */
+  lookUp(digest: Buffer, minRev: number): Promise<Found>;
+  /** Whether the text has the shape of a key, ours or an imported one. */
+  mayBeKey(text: string): boolean;
+  sizes(): { known: number; unknown: number };
   close(): Promise<void>;
 }
 
-/** Longer than any key: hashing must not cost more because a caller sent more. */
-const longestKey = 64;
-/** How long a pv-keys that failed is left alone. */
-const retryMs = 250;
-const notFound: RefusedKey = Object.freeze({ valid: false, code: "not_found" });
-
-interface State {
-  clock: Clock;
-  pvKeys: PvKeys;
-  keys: KnownKeys;
-  cacheMs: number;
-  blindMs: number;
-  maxPending: number;
-  onAway: (error: unknown) => void;
-  /** One question per key, shared by all who want its answer. */
-  pending: Map<string, Promise<VerifyKeyAnswer>>;
-  /** Monotonic milliseconds before which nobody asks again; `undefined` while pv-keys answers. */
-  retryAt: number | undefined;
-}
+/** How long a digest that stood for nothing is not asked about again. */
+const unknownMs = 10_000;
+/** Answers that are older than what this process knows already are asked for again so often. */
+const mostAttempts = 3;
 
 export function openKeyChecker(options: KeyCheckerOptions): KeyChecker {
-  const maxEntries = options.maxEntries ?? 50_000;
-  const bounds = { valid: maxEntries, refused: Math.ceil(maxEntries / 5) };
-  const state: State = {
-    clock: options.clock,
-    pvKeys: openPvKeys({ ...options, timeoutMs: options.timeoutMs ?? 800, connections: 16 }),
-    keys: openKnownKeys(options.clock, bounds),
-    cacheMs: options.cacheMs ?? 1000,
-    blindMs: options.blindMs ?? 60_000,
-    maxPending: options.maxPending ?? 1000,
-    onAway: options.onAway ?? (() => {}),
-    pending: new Map(),
-    retryAt: undefined,
-  };
-  return {
-    check: async (key) => freshAnswer(state, key) ?? (await askedAnswer(state, key)),
-    known: (key) => freshAnswer(state, key),
-    close: () => state.pvKeys.close(),
-  };
+  return new Checker(options);
 }
 
-/** An answer that still holds. The checksum need not be looked at: only whole keys were ever asked about. */
-function freshAnswer(state: State, key: string): VerifyKeyAnswer | undefined {
-  if (key.length > longestKey) return notFound;
-  const digest = digestOf(key);
-  const known = state.keys.get(digest);
-  if (!known) return parseApiKey(key) ? undefined : notFound;
-  const now = state.clock.monotonic();
-  const age = now - known.askedAt;
-  if (age >= state.cacheMs) return undefined;
-  if (age * 2 >= state.cacheMs) refresh(state, digest, key);
-  return answerAt(known, now, state.clock);
-}
+class Checker implements KeyChecker {
+  readonly #feed: ChangeFeed;
+  readonly #source: KeySource;
+  readonly #clock: Clock;
+  readonly #cache: KeyCache;
+  readonly #shapes: KeyShapes = openKeyShapes();
+  readonly #maxPending: number;
+  /** One question per digest, shared by all who may have its answer. */
+  readonly #pending = new Map<string, { minRev: number; answer: Promise<KnownKey> }>();
 
-async function askedAnswer(state: State, key: string): Promise<VerifyKeyAnswer> {
-  const digest = digestOf(key);
-  const known = state.keys.get(digest);
-  const blind = known && blindAnswer(state, known);
-  const away = state.retryAt !== undefined;
-  const asking = ask(state, digest, key);
-  if (!asking) return blind ?? unavailable();
-  if (away && blind) {
-    // Whoever can be answered does not wait for the attempt to reach it: a hung pv-keys would cost each a deadline.
-    asking.catch(() => {});
-    return blind;
+  constructor({ feed, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
+    this.#feed = feed;
+    this.#source = source;
+    this.#clock = clock;
+    this.#maxPending = maxPending;
+    this.#cache = openKeyCache({ known: maxEntries, unknown: Math.ceil(maxEntries / 5) });
+    const loadShapes = async (): Promise<void> => this.#shapes.set(await loadFormats());
+    feed.onHint(({ kind, subjectId }) => {
+      if (kind === "key") this.#cache.evict(`key_${subjectId}`);
+    });
+    feed.onChange(async ({ kind, subjectId }) => {
+      if (kind === "key") this.#cache.evict(`key_${subjectId}`);
+      if (kind === "key_format") await loadShapes();
+    });
+    feed.onReset(async () => {
+      this.#cache.clear();
+      await loadShapes();
+    });
   }
-  try {
-    return await asking;
-  } catch (cause) {
-    return blind ?? unavailable(cause);
+
+  async check(key: string): Promise<VerifyKeyAnswer> {
+    const known = this.known(key);
+    if (known) return known;
+    const digest = hash("sha256", key, "base64url");
+    return this.#answer(await this.#ask(digest));
+  }
+
+  known(key: string): VerifyKeyAnswer | undefined {
+    if (key.length > longestKey) return refusal("not_found");
+    const known = this.#cache.get(hash("sha256", key, "base64url"));
+    if (!known) return this.#shapes.mayBeKey(key) ? undefined : refusal("not_found");
+    return this.#mayRelyOn(known) ? this.#answer(known) : undefined;
+  }
+
+  async lookUp(digest: Buffer, minRev: number): Promise<Found> {
+    const text = digest.toString("base64url");
+    const known = this.#cache.get(text);
+    const { generation, rev } = this.#feed.position();
+    if (known && generation !== undefined && rev >= minRev && this.#feed.lease.isSighted()) {
+      return { record: known.record, generation, asOf: rev };
+    }
+    return await this.#findNow(text, minRev);
+  }
+
+  mayBeKey(text: string): boolean {
+    return this.#shapes.mayBeKey(text);
+  }
+
+  sizes(): { known: number; unknown: number } {
+    return this.#cache.sizes();
+  }
+
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+
+  /** While the feed is followed, everything; for a while after that, keys that were good, but none that commands others. */
+  #mayRelyOn(known: KnownKey): boolean {
+    const { lease, blindMs } = this.#feed;
+    if (lease.isSighted()) return known.record !== null || this.#clock.monotonic() < known.until;
+    return known.answer.valid && !known.isAdminClass && lease.blindForMs() < blindMs;
+  }
+
+  #answer({ answer, expiresAt }: KnownKey): VerifyKeyAnswer {
+    return expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt ? refusal("expired") : answer;
+  }
+
+  async #ask(digest: string): Promise<KnownKey> {
+    // What this process has applied it must never contradict, so an answer may not be older than that.
+    const minRev = this.#feed.position().rev;
+    const underWay = this.#pending.get(digest);
+    if (underWay && underWay.minRev >= minRev) return await underWay.answer;
+    if (this.#pending.size >= this.#maxPending) throw unavailable();
+    const answer = this.#findNow(digest, minRev).then(({ record }) => this.#cache.get(digest) ?? this.#entry(record));
+    const question = { minRev, answer };
+    this.#pending.set(digest, question);
+    try {
+      return await answer;
+    } finally {
+      if (this.#pending.get(digest) === question) this.#pending.delete(digest);
+    }
+  }
+
+  /** Asks, and keeps the answer when nothing newer than it has been heard of. @throws Problem `unavailable` */
+  async #findNow(digest: string, minRev: number): Promise<Found> {
+    for (let attempt = 1; attempt <= mostAttempts; attempt++) {
+      const found = await this.#source.find(Buffer.from(digest, "base64url"), minRev).catch((cause: unknown) => {
+        throw unavailable(cause);
+      });
+      const { generation } = this.#feed.position();
+      if (found.asOf < minRev && found.generation === generation) continue;
+      const isCurrent = found.generation === generation && found.asOf >= this.#feed.heard() && this.#feed.lease.isSighted();
+      if (isCurrent) this.#cache.set(digest, this.#entry(found.record));
+      return found;
+    }
+    throw unavailable();
+  }
+
+  #entry(record: Found["record"]): KnownKey {
+    return knownKey(record, this.#clock.monotonic() + unknownMs);
   }
 }
 
-function refresh(state: State, digest: string, key: string): void {
-  ask(state, digest, key)?.catch(() => {});
-}
-
-/** The question under way about this key, or a new one; `undefined` when none may be sent now. */
-function ask(state: State, digest: string, key: string): Promise<VerifyKeyAnswer> | undefined {
-  const underWay = state.pending.get(digest);
-  if (underWay) return underWay;
-  if (state.pending.size >= state.maxPending) return undefined;
-  if (state.retryAt !== undefined) {
-    // Away: one question at a time finds out whether it is back.
-    if (state.clock.monotonic() < state.retryAt || state.pending.size > 0) return undefined;
-  }
-  const asking = askNow(state, digest, key).finally(() => state.pending.delete(digest));
-  state.pending.set(digest, asking);
-  return asking;
-}
-
-async function askNow(state: State, digest: string, key: string): Promise<VerifyKeyAnswer> {
-  const askedAt = state.clock.monotonic();
-  try {
-    const answer = await state.pvKeys.ask(key);
-    state.retryAt = undefined;
-    return answerAt(state.keys.set(digest, answer, askedAt), state.clock.monotonic(), state.clock);
-  } catch (error) {
-    state.retryAt = state.clock.monotonic() + retryMs;
-    state.onAway(error);
-    throw error;
-  }
-}
-
-/** What is known from before pv-keys went away: valid keys for a while, and a revoked key never comes back. */
-function blindAnswer(state: State, known: KnownKey): VerifyKeyAnswer | undefined {
-  const { answer } = known;
-  if (!answer.valid) return answer.code === "revoked" ? answer : undefined;
-  const now = state.clock.monotonic();
-  return now - known.askedAt < state.blindMs ? answerAt(known, now, state.clock) : undefined;
-}
-
-function unavailable(cause?: unknown): never {
-  throw new Problem("unavailable", undefined, { cause, headers: { "retry-after": "1" } });
-}
-
-function digestOf(key: string): string {
-  return hash("sha256", key, "base64");
+function unavailable(cause?: unknown): Problem {
+  return new Problem("unavailable", undefined, { ...(cause === undefined ? {} : { cause }), headers: { "retry-after": "1" } });
 }

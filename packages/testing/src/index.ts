@@ -20,4 +20,5 @@ export {
 } from "./fake-upstream.ts";
 export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
 export { type KeysScene, openKeysScene, type ScenePerson } from "./open-keys-scene.ts";
+export { recordTestChange } from "./record-test-change.ts";
 export { type FakePvKeys, startFakePvKeys } from "./start-fake-pv-keys.ts";

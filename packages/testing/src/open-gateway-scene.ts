@@ -33,8 +33,9 @@ export async function openGatewayScene(): Promise<GatewayScene> {
   const token = `service-token-${newUuid()}`;
   const tokenFile = join(directory, "token");
   writeFileSync(tokenFile, token);
-  const [database, issuer, pvKeys] = await Promise.all([createTestDatabase(), startFakeIssuer(), startFakePvKeys(token)]);
+  const [database, issuer] = await Promise.all([createTestDatabase(), startFakeIssuer()]);
   const owner = database.openOwner();
+  const pvKeys = await startFakePvKeys(token, owner);
   return {
     database,
     owner,

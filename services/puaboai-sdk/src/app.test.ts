@@ -276,7 +276,7 @@ test("too large, wrong media type, unknown route and wrong method are told apart
 
 test("no credential, a bad one and a revoked one are 401 with a challenge; an unknown key while pv-keys is away is not", async () => {
   const revoked = await scene.issueKey();
-  scene.pvKeys.refuse(revoked.key);
+  await scene.pvKeys.change(revoked.key, { state: "revoked" });
   const other = scene.issuer.token(scene.issuer.person(), "pv-keys");
   for (const bearer of ["", "pv_sk_live_nonsense", revoked.key, other, "x"]) {
     const answer = await chat(

@@ -66,9 +66,14 @@ function healthChecks(deps: Deps): HealthCheck[] {
   return [
     { name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) },
     { name: "spool:writable", critical: true, probe: () => deps.usage.probeSpool() },
+    ...(deps.redis ? [redisCheck(deps.redis)] : []),
     { name: "pv-keys:livez", critical: false, probe: (signal) => probe(`${deps.config.PV_KEYS_INTERNAL_URL}/livez`, signal) },
     { name: "puabo-api:livez", critical: false, probe: (signal) => probe(`${deps.config.PUABO_API_URL}/livez`, signal) },
   ];
+}
+
+function redisCheck({ cache }: NonNullable<Deps["redis"]>): HealthCheck {
+  return { name: "redis:connection", critical: false, probe: (signal) => cache.ping(signal) };
 }
 
 async function probe(url: string, signal: AbortSignal): Promise<void> {

@@ -1,12 +1,11 @@
 /** Who calls the gateway: a program with an API key, or a person with a token from puabo-api. */
-import { BlockList, isIPv6 } from "node:net";
 import type { ValidKey } from "@nexus/contracts/verify-key";
 import { type KeyId, type OrganizationId, parseApiKey, Problem, type UserId } from "@nexus/core";
 import { bearerOf, type Caller, type PersonCaller } from "@nexus/http";
-import type { KeyChecker } from "@nexus/key-check";
+import { allowsAddress, type Verifier } from "@nexus/key-check";
 
 interface AuthDeps {
-  keyChecker: KeyChecker;
+  verifier: Pick<Verifier, "checker">;
   verifyPerson(token: string): Promise<PersonCaller>;
 }
 
@@ -22,9 +21,10 @@ export async function authenticate(deps: AuthDeps, request: Presented): Promise<
   const token = bearerOf(authorization);
   if (token === undefined) throw invalidCredential();
   if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
-  const answer = await deps.keyChecker.check(token);
+  const { checker } = deps.verifier;
+  const answer = checker.known(token) ?? (await checker.check(token));
   if (!answer.valid) throw refusalOf(answer.code);
-  if (answer.ip_allow !== null && !isAllowed(request.ip, answer.ip_allow)) throw refusalOf("ip_not_allowed");
+  if (!allowsAddress(answer.ip_allow, request.ip)) throw refusalOf("ip_not_allowed");
   return callerFrom(token, answer);
 }
 
@@ -53,15 +53,4 @@ function invalidCredential(): Problem {
   return new Problem("unauthenticated", "The credential is not valid.", {
     headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
   });
-}
-
-function isAllowed(ip: string, ranges: readonly string[]): boolean {
-  const list = new BlockList();
-  for (const range of ranges) {
-    const [network = "", prefix] = range.split("/");
-    const family = isIPv6(network) ? "ipv6" : "ipv4";
-    list.addSubnet(network, prefix === undefined ? (family === "ipv6" ? 128 : 32) : Number(prefix), family);
-  }
-  const bare = ip.replace(/^::ffff:(?=\d+\.)/, "");
-  return list.check(bare, isIPv6(bare) ? "ipv6" : "ipv4");
 }

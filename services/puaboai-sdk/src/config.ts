@@ -3,6 +3,8 @@ import { type Config, type Field, flag, integer, text, url } from "@nexus/config
 import { nanosFromDollars } from "@nexus/core";
 import { databaseFields, databaseRules } from "@nexus/db";
 import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
+import { keyCheckFields, keyLookupFields } from "@nexus/key-check";
+import { redisFields, redisRules } from "@nexus/redis";
 import { gatewayConfigField } from "./settings/gateway-settings.ts";
 
 const defaultBudget: Field<bigint | undefined> = {
@@ -20,8 +22,11 @@ const defaultBudget: Field<bigint | undefined> = {
 export const configSchema = {
   ...serverFields({ port: 3002, internalPortName: "NEXUS_PUABOAI_SDK_INTERNAL_PORT" }),
   ...databaseFields,
+  ...redisFields,
   ...auditFields,
   ...serviceTokenFields,
+  ...keyCheckFields,
+  ...keyLookupFields,
   NEXUS_GATEWAY_CONFIG: gatewayConfigField,
   NEXUS_SPOOL_DIR: text({
     doc: "Folder of the usage journal, on a local disk that outlives the process.",
@@ -56,5 +61,5 @@ export const configSchema = {
 export type GatewayConfig = Config<typeof configSchema>;
 
 export function configRules(config: GatewayConfig): string[] {
-  return [...databaseRules(config), ...serverRules(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT)];
+  return [...databaseRules(config), ...redisRules(config), ...serverRules(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT)];
 }

@@ -4,7 +4,8 @@ import type { Environment } from "@nexus/config";
 import { type Clock, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens } from "@nexus/http";
-import { type KeyChecker, openKeyChecker } from "@nexus/key-check";
+import { databaseSource, type KeySource, openVerifier, pvKeysSource, twoSources, type Verifier } from "@nexus/key-check";
+import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
 import { Budgets } from "./budgets/budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
@@ -23,7 +24,9 @@ export interface Deps {
   database: Database;
   audit: AuditWriter;
   serviceTokens: ServiceTokens;
-  keyChecker: KeyChecker;
+  /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
+  redis: { cache: Cache; target: RedisTarget } | undefined;
+  verifier: Verifier;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   catalogue: Catalogue;
   usage: Usage;
@@ -79,8 +82,18 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   });
   opened.push(async () => budgets.close());
   const serviceTokens = loadServiceTokens(config);
-  const keyChecker = openKeyChecker({ verifyUrl: config.PV_KEYS_INTERNAL_URL, serviceToken: serviceTokens.own, clock });
-  opened.push(() => keyChecker.close());
+  const redis = openCache(config, logger, opened);
+  const verifier = openVerifier({
+    connection: connectionFrom(config),
+    redis,
+    source: keySource(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }),
+    clock,
+    logger,
+    service: "puaboai-sdk",
+    port: config.PORT,
+    blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
+  });
+  opened.push(() => verifier.close());
   return {
     config,
     logger,
@@ -89,7 +102,8 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     database,
     audit,
     serviceTokens,
-    keyChecker,
+    redis,
+    verifier,
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
       issuer: config.NEXUS_PUBLIC_URL,
@@ -133,4 +147,24 @@ async function openMetering(config: GatewayConfig, deps: { db: Db; logger: Logge
     await usage.close();
   });
   return { usage, gate };
+}
+
+function openCache(config: GatewayConfig, logger: Logger, opened: Close[]): Deps["redis"] {
+  const target = redisTargetFrom(config);
+  if (!target) return undefined;
+  const cache = openRedis(target, { logger });
+  opened.push(() => cache.close());
+  return { target, cache };
+}
+
+/** pv-keys; and PostgreSQL itself while pv-keys is away, where the peppers are at hand. */
+function keySource(
+  config: GatewayConfig,
+  { db, serviceToken, logger, clock }: { db: Db; serviceToken: string; logger: Logger; clock: Clock },
+): KeySource {
+  const first = pvKeysSource({ url: config.PV_KEYS_INTERNAL_URL, serviceToken });
+  const peppers = config.NEXUS_KEY_PEPPERS;
+  if (!peppers) return first;
+  const onAway = (error: unknown): void => logger.warn({ event: "pv_keys_away", err: error }, "pv-keys does not answer");
+  return twoSources({ first, second: databaseSource({ db, peppers }), clock, onAway });
 }

@@ -17,6 +17,7 @@ export async function startService(config: GatewayConfig, tools: Tools): Promise
   const { deps, close } = await openDeps(config, tools);
   try {
     const server = await buildApp(deps);
+    await deps.verifier.start();
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT));
     return {
       ...urls,

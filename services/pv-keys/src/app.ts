@@ -1,13 +1,14 @@
 import { ConfigError } from "@nexus/config";
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
-import { buildServer, type Server } from "@nexus/http";
+import { buildServer, type HealthCheck, type Server } from "@nexus/http";
 import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
+import { addLookUpRoute } from "./keys/look-up-key.routes.ts";
 import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
@@ -27,7 +28,10 @@ export async function buildApp(deps: Deps): Promise<Server> {
       if (!isUnavailable(error) && !(error instanceof ConfigError)) return undefined;
       return new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } });
     },
-    health: [{ name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) }],
+    health: [
+      { name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) },
+      ...cacheCheck(deps),
+    ],
     readiness: () => notReadyBecause(deps),
     serviceTokens: deps.serviceTokens,
     trustedProxies: deps.trustedProxies,
@@ -37,6 +41,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
+  addLookUpRoute(server.internal, deps);
   return server;
 }
 
@@ -50,4 +55,9 @@ async function notReadyBecause(deps: Deps): Promise<string[]> {
     if (error instanceof ConfigError) return [...error.faults];
     throw error;
   }
+}
+
+/** Redis carries the news of revocations faster, and counts limits for all replicas together; without it both go on. */
+function cacheCheck({ redis }: Deps): HealthCheck[] {
+  return redis ? [{ name: "redis:connection", critical: false, probe: (signal) => redis.cache.ping(signal) }] : [];
 }

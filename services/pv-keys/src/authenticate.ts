@@ -1,8 +1,8 @@
 /** Who calls pv-keys: a person with a token from puabo-api, or a service of the operator's with a key. */
 import { type KeyId, parseApiKey, Problem, type OrganizationId, type UserId } from "@nexus/core";
 import { bearerOf, type Caller } from "@nexus/http";
+import { allowsAddress } from "@nexus/key-check";
 import type { Deps } from "./deps.ts";
-import { isWithinRanges } from "./keys/ip-range.ts";
 import { verifyKey } from "./keys/verify-key.ts";
 
 export async function authenticate(
@@ -14,10 +14,9 @@ export async function authenticate(
   const token = bearerOf(authorization);
   if (token === undefined) throw invalidCredential();
   if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
-  const answer = await verifyKey(deps, { key: token });
+  const answer = await verifyKey(deps.verifier.checker, { key: token });
   if (!answer.valid) throw invalidCredential();
-  if (answer.ip_allow !== null && !isWithinRanges(request.ip, answer.ip_allow))
-    throw new Problem("forbidden", "This key may not be used from this address.");
+  if (!allowsAddress(answer.ip_allow, request.ip)) throw new Problem("forbidden", "This key may not be used from this address.");
   return {
     kind: "key",
     keyId: answer.key_id as KeyId,

@@ -2,13 +2,16 @@ import { auditFields } from "@nexus/audit";
 import { type Config, text, url } from "@nexus/config";
 import { databaseFields, databaseRules } from "@nexus/db";
 import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
-import { peppersField } from "./peppers.ts";
+import { keyCheckFields, peppersField } from "@nexus/key-check";
+import { redisFields, redisRules } from "@nexus/redis";
 
 export const configSchema = {
   ...serverFields({ port: 3041, internalPortName: "NEXUS_PV_KEYS_INTERNAL_PORT" }),
   ...databaseFields,
+  ...redisFields,
   ...auditFields,
   ...serviceTokenFields,
+  ...keyCheckFields,
   NEXUS_KEY_PEPPERS: peppersField,
   NEXUS_PUBLIC_URL: url({
     doc: "Origin of puabo-api: who issues the tokens that people come with.",
@@ -25,5 +28,5 @@ export const configSchema = {
 export type KeysConfig = Config<typeof configSchema>;
 
 export function configRules(config: KeysConfig): string[] {
-  return [...databaseRules(config), ...serverRules(config, config.NEXUS_PV_KEYS_INTERNAL_PORT)];
+  return [...databaseRules(config), ...redisRules(config), ...serverRules(config, config.NEXUS_PV_KEYS_INTERNAL_PORT)];
 }

@@ -3,13 +3,11 @@ import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import { type Clock, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
+import { databaseSource, openVerifier, type Peppers, type Verifier } from "@nexus/key-check";
+import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
-import { batchLookups } from "./keys/batch-lookups.ts";
 import { type PepperCheck, pepperCheck } from "./keys/confirm-peppers.ts";
-import type { VerifiedKey } from "./keys/key.ts";
-import { findKeysByHash } from "./keys/keys.store.ts";
-import type { Peppers } from "./peppers.ts";
 
 export interface Deps {
   config: KeysConfig;
@@ -20,8 +18,9 @@ export interface Deps {
   audit: AuditWriter;
   peppers: Peppers;
   pepperCheck: PepperCheck;
-  /** The key that one of these hashes (one per pepper version) belongs to. */
-  findKey: (hashes: readonly Buffer[]) => Promise<VerifiedKey | undefined>;
+  /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
+  redis: { cache: Cache; target: RedisTarget } | undefined;
+  verifier: Verifier;
   serviceTokens: ServiceTokens;
   /** Origin under which people reach this service. */
   publicUrl: string;
@@ -30,7 +29,9 @@ export interface Deps {
   trustedProxies: readonly string[];
 }
 
+/** Connects to nothing yet but Redis, which may be away. */
 export function openDeps(config: KeysConfig, logger: Logger): Deps {
+  const redis = openCache(config, logger);
   const database = openDatabase(connectionFrom(config), {
     applicationName: "pv-keys",
     poolSize: config.DB_POOL_SIZE,
@@ -46,7 +47,17 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     peppers: config.NEXUS_KEY_PEPPERS,
     pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
-    findKey: batchLookups(findKeysByHash(database.db)),
+    redis,
+    verifier: openVerifier({
+      connection: connectionFrom(config),
+      redis,
+      source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+      clock,
+      logger,
+      service: "pv-keys",
+      port: config.PORT,
+      blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
+    }),
     serviceTokens: loadServiceTokens(config),
     publicUrl: config.NEXUS_PV_KEYS_PUBLIC_URL,
     verifyPerson: personTokenVerifier({
@@ -57,4 +68,14 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "pv-keys cursors", 32)),
     trustedProxies: trustedProxiesOf(config),
   };
+}
+
+export async function closeDeps({ verifier, database, redis }: Deps): Promise<void> {
+  await verifier.close();
+  await Promise.all([database.close(), redis?.cache.close()]);
+}
+
+function openCache(config: KeysConfig, logger: Logger): Deps["redis"] {
+  const target = redisTargetFrom(config);
+  return target && { target, cache: openRedis(target, { logger }) };
 }

@@ -57,7 +57,7 @@ it("answers 503 for a well-formed key, never that it is not valid", async () => 
     fetch(`${service.internalUrl}/v1/keys/verify`, { method: "POST", headers, body: JSON.stringify({ key }) });
   const answer = await ask(generateApiKey("sk", "live").key);
   expect(answer.status).toBe(503);
-  expect(answer.headers.get("retry-after")).toBe("2");
+  expect(answer.headers.get("retry-after")).toMatch(/^[12]$/);
   expect(Object.keys((await answer.json()) as object).toSorted()).toEqual(["code", "request_id", "status", "title", "type"]);
   expect(await (await ask("not a key")).json()).toEqual({ valid: false, code: "not_found" });
 });

@@ -4,7 +4,7 @@ import type { Logger } from "@nexus/telemetry";
 /** pv-keys: issues API keys, tells whether one is valid, and revokes it. */
 import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
-import { type Deps, openDeps } from "./deps.ts";
+import { closeDeps, type Deps, openDeps } from "./deps.ts";
 
 export { configRules, configSchema } from "./config.ts";
 
@@ -19,17 +19,18 @@ export async function startService(config: KeysConfig, tools: { logger: Logger }
   const deps = openDeps(config, tools.logger);
   try {
     await confirmPeppers(deps);
+    await deps.verifier.start();
     const server = await buildApp(deps);
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PV_KEYS_INTERNAL_PORT));
     return {
       ...urls,
       close: async () => {
         await server.close(config.NEXUS_STOP_SECONDS * 1000);
-        await deps.database.close();
+        await closeDeps(deps);
       },
     };
   } catch (error) {
-    await deps.database.close();
+    await closeDeps(deps);
     throw error;
   }
 }

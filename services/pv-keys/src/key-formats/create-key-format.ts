@@ -1,12 +1,11 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { CreateKeyFormatRequest, KeyFormat } from "@nexus/contracts/key-formats";
 import { type Clock, type FieldError, newUuid, Problem } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
 import type { PersonCaller, RequestContext } from "@nexus/http";
+import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { insertFormat, type KeyFormatRow, listFormats, lockFormats, recordFormatChange } from "./key-formats.store.ts";
 
-interface Needs {
-  db: Db;
+interface Needs extends ChangeDeps {
   clock: Clock;
   audit: AuditWriter;
 }
@@ -25,7 +24,7 @@ export async function createKeyFormat(
   const errors = faultsOf(request);
   if (errors.length > 0) throw new Problem("invalid_request", undefined, { errors });
   const row: KeyFormatRow = { ...request, created_at: new Date(needs.clock.now()) };
-  await inTransaction(needs.db, async (tx) => {
+  await inChangeTransaction(needs, async (tx) => {
     await lockFormats(tx);
     const formats = await listFormats(tx);
     if (formats.some(({ name }) => name === row.name)) throw new Problem("conflict", "There is a format of this name.");

@@ -1,6 +1,7 @@
 /** Every statement about the shapes of foreign keys. */
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
+import { noteChanges } from "../in-change-transaction.ts";
 
 export type KeyFormatRow = Selectable<Tables["key_formats"]>;
 
@@ -25,5 +26,9 @@ export async function deleteFormat(db: Db, name: string): Promise<KeyFormatRow |
 
 /** A change of the formats in the feed; they have names, not ids, so the subject is nobody's. */
 export async function recordFormatChange(db: Db, changeId: string): Promise<void> {
-  await sql`SELECT record_change('key_format', ${changeId}::uuid, NULL)`.execute(db);
+  const { rows } = await sql<{ rev: bigint }>`SELECT record_change('key_format', ${changeId}::uuid, NULL) AS rev`.execute(db);
+  noteChanges(
+    db,
+    rows.map(({ rev }) => ({ rev: Number(rev), kind: "key_format", subjectId: changeId, organizationId: null })),
+  );
 }

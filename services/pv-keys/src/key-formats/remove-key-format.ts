@@ -1,13 +1,13 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { KeyFormat } from "@nexus/contracts/key-formats";
 import { type Clock, newUuid, Problem } from "@nexus/core";
-import { type Db, inTransaction, isForeignKeyViolation } from "@nexus/db";
+import { isForeignKeyViolation } from "@nexus/db";
 import type { PersonCaller, RequestContext } from "@nexus/http";
+import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { presentFormat } from "./create-key-format.ts";
 import { deleteFormat, lockFormats, recordFormatChange } from "./key-formats.store.ts";
 
-interface Needs {
-  db: Db;
+interface Needs extends ChangeDeps {
   clock: Clock;
   audit: AuditWriter;
 }
@@ -18,7 +18,7 @@ export async function removeKeyFormat(
   { caller, name, context }: { caller: PersonCaller; name: string; context: RequestContext },
 ): Promise<KeyFormat> {
   try {
-    return await inTransaction(needs.db, async (tx) => {
+    return await inChangeTransaction(needs, async (tx) => {
       await lockFormats(tx);
       const row = await deleteFormat(tx, name);
       if (!row) throw new Problem("not_found");

@@ -1,7 +1,8 @@
 import type { BulkRevoked, BulkRevokeRequest } from "@nexus/contracts/bulk-keys";
 import { type FieldError, Problem, toId, uuidOf } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
+import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
+import { inChangeTransaction } from "../in-change-transaction.ts";
 import { auditKey } from "./audit-key.ts";
 import type { ChangeKeyDeps } from "./change-key.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
@@ -22,7 +23,7 @@ interface BulkRevokeInput {
  * @throws Problem `invalid_request`, `forbidden`, `not_found` naming the ids that are no keys of the organization
  */
 export async function bulkRevokeKeys(deps: ChangeKeyDeps, { manager, request, context }: BulkRevokeInput): Promise<BulkRevoked> {
-  return await inTransaction(deps.db, async (tx) => {
+  return await inChangeTransaction(deps, async (tx) => {
     const locked = await lockTargets(tx, manager, request);
     const targets = locked.slice(0, most);
     for (const key of targets) requireRightOver(manager, key, { narrows: true });

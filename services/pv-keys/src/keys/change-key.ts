@@ -2,16 +2,16 @@
 import type { AuditEntry, AuditWriter } from "@nexus/audit";
 import type { Key } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem, uuidOf } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
+import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
+import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { auditKey } from "./audit-key.ts";
 import { findKey } from "./key-list.store.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
 import { displayPrefixOf, type KeyRow, presentKey } from "./key.ts";
 import { lockKey, setRevision } from "./keys.store.ts";
 
-export interface ChangeKeyDeps {
-  db: Db;
+export interface ChangeKeyDeps extends ChangeDeps {
   clock: Clock;
   audit: AuditWriter;
 }
@@ -42,7 +42,7 @@ export async function changeKey(
   const id = uuidOf("key", keyId);
   if (id === undefined) throw new Problem("not_found");
   const key = { id, organizationId: manager.tenant };
-  return await inTransaction(deps.db, async (tx) => {
+  return await inChangeTransaction(deps, async (tx) => {
     if (!(await lockKey(tx, key))) throw new Problem("not_found");
     const before = await findKey(tx, key);
     assert(before, "a locked row is there");

@@ -2,8 +2,9 @@ import type { AuditEntry, AuditWriter } from "@nexus/audit";
 import type { SharedKey } from "@nexus/contracts/key-shares";
 import type { CreatedKey, CreateKeyRequest } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem } from "@nexus/core";
-import { type Db, inTransaction, isForeignKeyViolation } from "@nexus/db";
+import { type Db, isForeignKeyViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
+import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { linkSecondsOf, type ShareDeps, shareSecret } from "../key-shares/share-secret.ts";
 import type { Peppers } from "../peppers.ts";
 import { auditKey } from "./audit-key.ts";
@@ -15,8 +16,7 @@ import { collectFaults } from "./key-sections.ts";
 import { displayPrefixOf, type KeyRow, presentKey, quotaOf } from "./key.ts";
 import { insertKeys, type NewKey, setRevisions } from "./keys.store.ts";
 
-export interface CreateKeyDeps {
-  db: Db;
+export interface CreateKeyDeps extends ChangeDeps {
   clock: Clock;
   audit: AuditWriter;
   peppers: Peppers;
@@ -75,7 +75,7 @@ export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<K
   if (!deps.pepperCheck.confirmed) await deps.pepperCheck.confirm();
   const ids = keys.map(({ key }) => key.id);
   try {
-    return await inTransaction(deps.db, async (tx) => {
+    return await inChangeTransaction(deps, async (tx) => {
       await insertKeys(tx, keys);
       const stored = new Map((await findKeys(tx, ids, manager.tenant)).map((row) => [row.id, row]));
       const made = ids.flatMap((id) => stored.get(id) ?? []);
@@ -86,7 +86,7 @@ export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<K
       return made.map((row) => ({ ...row, rev: revs.get(row.id) ?? row.rev }));
     });
   } catch (error) {
-    throw isForeignKeyViolation(error, ownerConstraint) ? accountGone(error) : error;
+    throw ownerConstraints.some((name) => isForeignKeyViolation(error, name)) ? accountGone(error) : error;
   }
 }
 
@@ -106,7 +106,7 @@ function detailsOf(row: KeyRow) {
   };
 }
 
-const ownerConstraint = "api_keys_owner_user_id_fkey";
+const ownerConstraints = ["api_keys_owner_user_id_fkey", "api_keys_organization_id_fkey"];
 
 /** A token outlives its person by five minutes at most. */
 function accountGone(cause: unknown): Problem {

@@ -1,7 +1,8 @@
 import type { ImportedKeys, ImportKeysRequest } from "@nexus/contracts/bulk-keys";
 import { assert, type FieldError, Problem } from "@nexus/core";
-import { type Db, inTransaction, isUniqueViolation } from "@nexus/db";
+import { type Db, isUniqueViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
+import { inChangeTransaction } from "../in-change-transaction.ts";
 import { findKeyFormats, type KeyFormatRow } from "../key-formats/find-key-formats.ts";
 import { type Peppers, storedHash } from "../peppers.ts";
 import { type CreateKeyDeps, storeKeys } from "./create-key.ts";
@@ -38,7 +39,7 @@ export async function importKeys(deps: CreateKeyDeps, input: ImportInput): Promi
 
 async function importOnce(deps: CreateKeyDeps, { manager, request, context }: ImportInput): Promise<ImportedKeys> {
   requireRightOver(manager, { kind: "sk", models: [] });
-  return await inTransaction(deps.db, async (tx) => {
+  return await inChangeTransaction(deps, async (tx) => {
     const formats = await findKeyFormats(tx);
     const faults = collectFaults();
     const digests = request.keys.map((row, index) => checkForeign(row, formats, faults.at(`/keys/${index}`)));

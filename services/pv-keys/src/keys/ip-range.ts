@@ -1,5 +1,5 @@
 /** Addresses and CIDR blocks as people write them, and the one form in which they are kept. */
-import { BlockList, isIPv4, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 
 /** `fault` says why, in words that follow the field's name. */
 export type IpRange = { cidr: string } | { fault: string };
@@ -19,17 +19,6 @@ export function parseIpRange(text: string): IpRange {
   const network = cutOff(bytes, length);
   const cidr = `${textOf(network)}/${length}`;
   return network.equals(bytes) ? { cidr } : { fault: `has bits beyond its mask; the block is ${cidr}` };
-}
-
-/** True when the address lies in one of the blocks. An IPv4 caller of a dual-stack socket comes as ::ffff:a.b.c.d. */
-export function isWithinRanges(ip: string, cidrs: readonly string[]): boolean {
-  const list = new BlockList();
-  for (const cidr of cidrs) {
-    const [network = "", length = ""] = cidr.split("/");
-    list.addSubnet(network, Number(length), isIPv6(network) ? "ipv6" : "ipv4");
-  }
-  const bare = ip.replace(/^::ffff:(?=\d+\.)/, "");
-  return list.check(bare, isIPv6(bare) ? "ipv6" : "ipv4");
 }
 
 function addressBytes(address: string): Buffer | undefined {

@@ -1,7 +1,6 @@
 /** What a key is: its row, what people see of it, and when it counts as expired. */
 import type { KeyLimit } from "@nexus/contracts/key-fields";
 import type { Key, KeyVersion } from "@nexus/contracts/keys";
-import type { ValidKey } from "@nexus/contracts/verify-key";
 import { assert, toId } from "@nexus/core";
 
 export interface KeyRow {
@@ -43,23 +42,6 @@ export interface VersionRow {
   retires_at: string | null;
   drained: boolean;
 }
-
-/** The part of a key that a verifier needs. */
-export type VerifiedKey = Pick<
-  KeyRow,
-  | "id"
-  | "organization_id"
-  | "owner_kind"
-  | "owner_user_id"
-  | "state"
-  | "scopes"
-  | "models"
-  | "ip_allow"
-  | "limits"
-  | "budget_ids"
-  | "expires_at"
-  | "rev"
->;
 
 export const defaultScopes: readonly string[] = ["ai:*", "usage:read"];
 /** Milliseconds: a key that nobody thought about again ends by itself. */
@@ -117,24 +99,6 @@ function presentVersion(row: VersionRow): KeyVersion {
     last_used_at: time(row.last_used_at),
     retires_at: time(row.retires_at),
     drained: row.drained,
-  };
-}
-
-/** What a verifier is told of a key that is good. */
-export function validAnswer(row: VerifiedKey): ValidKey {
-  return {
-    valid: true,
-    key_id: toId("key", row.id),
-    organization_id: toId("organization", row.organization_id),
-    owner: ownerOf(row),
-    state: "active",
-    expires_at: row.expires_at?.toISOString() ?? null,
-    scopes: row.scopes,
-    models: row.models,
-    ip_allow: row.ip_allow,
-    limits: row.limits,
-    budget_ids: row.budget_ids.map((id) => toId("budget", id)),
-    rev: Number(row.rev),
   };
 }
 

@@ -1,8 +1,9 @@
-/** Every statement of the keys feature that writes a key, and those of verification. */
+/** Every statement of the keys feature that writes a key. */
 import { assert } from "@nexus/core";
 import type { Db, Tables } from "@nexus/db";
 import { type Insertable, sql, type Updateable } from "kysely";
-import type { KeyRow, VerifiedKey } from "./key.ts";
+import { noteChanges } from "../in-change-transaction.ts";
+import type { KeyRow } from "./key.ts";
 
 export interface NewKey {
   key: Omit<Insertable<Tables["api_keys"]>, "rev" | "state" | "revoked_at" | "updated_at"> & { id: string; created_at: Date };
@@ -30,6 +31,10 @@ export async function setRevisions(db: Db, ids: readonly string[], organizationI
   const { rows } = await sql<{ id: string; rev: bigint }>`
     UPDATE api_keys SET rev = made.rev FROM record_changes('key', ${ids}::uuid[], ${organizationId}::uuid) AS made
     WHERE api_keys.id = made.subject_id RETURNING api_keys.id, api_keys.rev`.execute(db);
+  noteChanges(
+    db,
+    rows.map(({ id, rev }) => ({ rev: Number(rev), kind: "key", subjectId: id, organizationId })),
+  );
   return new Map(rows.map((row) => [row.id, row.rev]));
 }
 
@@ -132,35 +137,6 @@ export async function insertVersion(db: Db, keyId: string, secret: NewVersion & 
     .returning("version")
     .executeTakeFirstOrThrow();
   return made.version;
-}
-
-export type FindKeysByHash = (hashes: readonly Buffer[]) => Promise<(VerifiedKey & { hash: Buffer })[]>;
-
-/** Finds the keys whose secrets have these hashes. Compiled once: it is asked for all the time. */
-export function findKeysByHash(db: Db): FindKeysByHash {
-  const query = db
-    .selectFrom("api_key_versions")
-    .innerJoin("api_keys", "api_keys.id", "api_key_versions.key_id")
-    .select([
-      "hash",
-      "api_keys.id",
-      "organization_id",
-      "owner_kind",
-      "owner_user_id",
-      "scopes",
-      "models",
-      "ip_allow",
-      "limits",
-      "budget_ids",
-      "rev",
-      // A version that retires takes its holder with it, whatever the key's own time is.
-      sql<Date | null>`least(api_keys.expires_at, api_key_versions.retires_at)`.as("expires_at"),
-      sql<KeyRow["state"]>`CASE WHEN api_keys.state = 'active'
-        AND least(api_keys.expires_at, api_key_versions.retires_at) <= now() THEN 'expired' ELSE api_keys.state END`.as("state"),
-    ])
-    .where("api_key_versions.hash", "=", sql<Buffer>`ANY(${[]}::bytea[])`)
-    .compile();
-  return async (hashes) => (await db.executeQuery<VerifiedKey & { hash: Buffer }>({ ...query, parameters: [hashes] })).rows;
 }
 
 /** The pepper versions that stored hashes were made with. */

@@ -21,7 +21,7 @@ export function addVerifyRoutes({ published, internal }: Server, deps: Deps): vo
     schema,
     handler: async (request) => {
       requireServiceKey(callerOf(request));
-      return await verifyKey(deps, request.body);
+      return await verifyKey(deps.verifier.checker, request.body);
     },
   });
   internal.route({
@@ -29,7 +29,7 @@ export function addVerifyRoutes({ published, internal }: Server, deps: Deps): vo
     url,
     config: { permission: "service" },
     schema,
-    handler: (request) => verifyKey(deps, request.body),
+    handler: (request) => verifyKey(deps.verifier.checker, request.body),
   });
 }
 

@@ -1,0 +1,52 @@
+/** A process that decides about keys: its place in the change feed and its checker, opened and closed together. */
+import { hostname } from "node:os";
+import { type ChangeFeed, openChangeFeed } from "@nexus/change-feed";
+import type { Clock } from "@nexus/core";
+import { type Connection, openDatabase } from "@nexus/db";
+import type { Cache, RedisTarget } from "@nexus/redis";
+import type { KeySource } from "./key-source.ts";
+import { listKeyFormats } from "./keys.store.ts";
+import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
+
+export interface Verifier {
+  feed: ChangeFeed;
+  checker: KeyChecker;
+  /** Begins to follow the feed; listeners are added before. Resolves when it has its lease, or after the first attempt that failed. */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Options {
+  connection: Connection;
+  redis: { cache: Cache; target: RedisTarget } | undefined;
+  source: KeySource;
+  clock: Clock;
+  logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+  service: string;
+  /** The published port, which tells processes of one host apart. */
+  port: number;
+  blindSeconds: number;
+}
+
+export function openVerifier(options: Options): Verifier {
+  const { service, logger, clock } = options;
+  // A connection of its own, with deadlines below the lease's: a busy pool must not make the process blind.
+  const database = openDatabase(options.connection, {
+    applicationName: `${service} change feed`,
+    poolSize: 1,
+    statementTimeoutMs: 900,
+    connectTimeoutMs: 900,
+    onError: (error) => logger.warn({ err: error }, "the connection of the change feed broke"),
+  });
+  const feed = openChangeFeed({ ...options, database, node: `${hostname()}:${options.port}` });
+  const checker = openKeyChecker({ feed, source: options.source, clock, loadFormats: () => listKeyFormats(database.db) });
+  return {
+    feed,
+    checker,
+    start: () => feed.start(),
+    close: async () => {
+      await feed.close();
+      await checker.close();
+    },
+  };
+}
