@@ -162,7 +162,7 @@ describe("OpenAI's client throws its own class of error", () => {
 
   it("for a bad key, a missing scope and an unknown model", async () => {
     expect(await errorOf(chat("remote", clientWith("pv_sk_live_nonsense")))).toBeInstanceOf(AuthenticationError);
-    const narrow = await makeKey(platform, cookie, { kind: "rk", scopes: ["ai:models"], models: ["remote"] });
+    const narrow = await makeKey(platform, cookie, { scopes: ["ai:models"], models: ["remote"] });
     expect(await errorOf(chat("remote", clientWith(narrow.secret)))).toBeInstanceOf(PermissionDeniedError);
     const unknown = await errorOf(chat("nope"));
     expect(unknown).toBeInstanceOf(NotFoundError);
