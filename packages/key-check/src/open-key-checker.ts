@@ -57,6 +57,7 @@ class Checker implements KeyChecker {
   readonly #maxPending: number;
   /** One question per digest, shared by all who may have its answer. */
   readonly #pending = new Map<string, { minRev: number; answer: Promise<KnownKey> }>();
+  #asking = 0;
 
   constructor({ feed, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
     this.#feed = feed;
@@ -129,14 +130,17 @@ class Checker implements KeyChecker {
     // What this process has applied it must never contradict, so an answer may not be older than that.
     const minRev = this.#feed.position().rev;
     const underWay = this.#pending.get(digest);
-    if (underWay && underWay.minRev >= minRev) return await underWay.answer;
-    if (this.#pending.size >= this.#maxPending) throw unavailable();
-    const answer = this.#findNow(digest, minRev).then(({ record }) => this.#cache.get(digest) ?? this.#entry(record));
+    // Without a lease nobody waits for this process before a receipt is given: only what is asked from now on is new enough.
+    if (underWay && underWay.minRev >= minRev && this.#feed.lease.isSighted()) return await underWay.answer;
+    if (this.#asking >= this.#maxPending) throw unavailable();
+    const answer = this.#findNow(digest, minRev).then(({ record }) => this.#entry(record));
     const question = { minRev, answer };
     this.#pending.set(digest, question);
+    this.#asking++;
     try {
       return await answer;
     } finally {
+      this.#asking--;
       if (this.#pending.get(digest) === question) this.#pending.delete(digest);
     }
   }
