@@ -1,0 +1,141 @@
+/**
+ * Three pv-keys and three gateways as real processes on one database and one Redis, each behind wires of its own that a test
+ * can cut, hang and delay. What a test breaks, `heal` mends.
+ */
+import type { Receipt } from "@nexus/change-feed";
+import type { CreatedKey, Key } from "@nexus/contracts/keys";
+import { waitFor } from "@nexus/testing";
+import { openConfirmer } from "./confirmation.ts";
+import { type Replica, startGatewayReplica, startKeysReplica } from "./replica.ts";
+import { openScene, type Scene } from "./scene.ts";
+
+export interface Fleet extends Scene {
+  keys: Replica[];
+  gateways: Replica[];
+  /** All six. */
+  replicas: Replica[];
+  /** A call to pv-keys by the person, or with the credential given. */
+  call(replica: Replica, path: string, options?: { body?: unknown; by?: string; method?: string }): Promise<Response>;
+  makeKey(body?: object, at?: Replica): Promise<IssuedKey>;
+  /** The receipt of a change that was committed just now. */
+  confirm(rev: number): Promise<Receipt>;
+  /** Ends a key, at the first pv-keys unless told, and waits for the receipt. */
+  revoke(id: string, options?: { at?: Replica }): Promise<Receipt>;
+  /** Mends every wire, wakes and starts every process, and waits until all of them accept a new key. */
+  heal(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface IssuedKey {
+  id: string;
+  secret: string;
+  /** Of its making. */
+  rev: number;
+}
+
+interface FleetOptions {
+  /** KEY_CHECK_BLIND_SECONDS of every process; 0 unless told. */
+  blindSeconds?: number;
+}
+
+export async function startFleet({ blindSeconds = 0 }: FleetOptions = {}): Promise<Fleet> {
+  const scene = await openScene({ blindSeconds });
+  const replicas: Replica[] = [];
+  try {
+    const numbers = [1, 2, 3];
+    const keys = await all(
+      numbers.map((n) => startKeysReplica(scene, `keys-${n}`)),
+      replicas,
+    );
+    const gateways = await all(
+      numbers.map((n) => startGatewayReplica(scene, `gateway-${n}`, keys[n - 1]!)),
+      replicas,
+    );
+    return fleetOf(scene, { keys, gateways, replicas });
+  } catch (error) {
+    await stopAll(scene, replicas);
+    throw error;
+  }
+}
+
+/** Those that start are noted also when one of the others does not: they have to be ended. */
+async function all(starting: Promise<Replica>[], started: Replica[]): Promise<Replica[]> {
+  const settled = await Promise.allSettled(starting);
+  started.push(...settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+  return await Promise.all(starting);
+}
+
+function fleetOf(scene: Scene, parts: Pick<Fleet, "keys" | "gateways" | "replicas">): Fleet {
+  const { replicas, keys } = parts;
+  const call: Fleet["call"] = (replica, path, { body, by, method } = {}) =>
+    fetch(`${replica.url}${path}`, {
+      method: method ?? (body === undefined ? "GET" : "POST"),
+      headers: {
+        authorization: `Bearer ${by ?? scene.issuer.token(scene.person, "pv-keys")}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  const makeKey: Fleet["makeKey"] = async (body = {}, at = keys[0]!) => {
+    const answer = await call(at, "/v1/keys", { body: { name: "fleet", ...body } });
+    if (answer.status !== 201) throw new Error(`no key was made: ${answer.status} ${await answer.text()}`);
+    const made = (await answer.json()) as CreatedKey;
+    return { id: made.key.id, secret: made.secret, rev: made.key.rev };
+  };
+  const confirmer = openConfirmer(scene);
+  const revoke: Fleet["revoke"] = async (id, { at = keys[0]! } = {}) => {
+    const answer = await call(at, `/v1/keys/${id}/revoke`, { body: {} });
+    if (answer.status !== 200) throw new Error(`${id} was not revoked: ${answer.status} ${await answer.text()}`);
+    return await confirmer.confirm(((await answer.json()) as { key: Key }).key.rev);
+  };
+  return {
+    ...scene,
+    ...parts,
+    call,
+    makeKey,
+    confirm: confirmer.confirm,
+    revoke,
+    heal: async () => {
+      for (const replica of replicas) await mend(replica);
+      scene.redis.resume();
+      const probe = await waitFor(() => makeKey(), { timeoutMs: 20_000, what: "a key of a healed fleet" });
+      for (const replica of replicas) await untilAccepted(replica, probe.secret);
+    },
+    stop: async () => {
+      confirmer.close();
+      await stopAll(scene, replicas);
+    },
+  };
+}
+
+async function mend(replica: Replica): Promise<void> {
+  for (const wire of Object.values(replica.wires)) {
+    wire.state = "open";
+    wire.delayMs = 0;
+  }
+  replica.resume();
+  if (!replica.isRunning()) await replica.start();
+}
+
+/** New keys that every replica has in its cache. @throws when one of them is not accepted */
+export async function knownEverywhere(fleet: Fleet, count: number, body?: object): Promise<IssuedKey[]> {
+  const { makeKey, confirm, replicas } = fleet;
+  const keys = await Promise.all(Array.from({ length: count }, () => makeKey(body)));
+  // A replica that is told of the new key after it was asked forgets what it has just learnt.
+  await confirm(Math.max(...keys.map(({ rev }) => rev)));
+  for (const { id, secret } of keys) {
+    const verdicts = await Promise.all(replicas.map((replica) => replica.check(secret)));
+    if (verdicts.some((verdict) => verdict !== "accepted")) throw new Error(`${id} is not good everywhere: ${verdicts.join()}`);
+  }
+  return keys;
+}
+
+async function untilAccepted(replica: Replica, secret: string): Promise<void> {
+  await waitFor(async () => (await replica.check(secret)) === "accepted", { timeoutMs: 20_000, what: `${replica.name}'s yes` });
+}
+
+async function stopAll(scene: Scene, replicas: readonly Replica[]): Promise<void> {
+  await Promise.all(replicas.map((replica) => replica.kill()));
+  await Promise.all(replicas.flatMap((replica) => Object.values(replica.wires).map((wire) => wire.close())));
+  await scene.close();
+}
