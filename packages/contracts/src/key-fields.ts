@@ -65,7 +65,7 @@ export const BudgetIds = Type.Array(
   Type.String({ pattern: "^bud_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" }),
   { maxItems: 20 },
 );
-export const Metadata = Type.Record(Type.String({ maxLength: 200 }), Type.Unknown(), { description: "at most 16 kB as JSON" });
+export const Metadata = Type.Record(Type.String(), Type.Unknown(), { description: "at most 16 kB as JSON" });
 export const ExpiresAt = orNull(Timestamp, "90 days from now unless told; null: never");
 
 /** Fields of every request whose answer reveals a secret. */

@@ -106,6 +106,7 @@ function detailsOf(row: KeyRow) {
   };
 }
 
+/** A person, or the organization that was theirs. */
 const ownerConstraints = ["api_keys_owner_user_id_fkey", "api_keys_organization_id_fkey"];
 
 /** A token outlives its person by five minutes at most. */
