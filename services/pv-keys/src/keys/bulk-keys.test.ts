@@ -4,7 +4,7 @@ import type { BulkCreated, BulkRevoked, ImportedKeys } from "@nexus/contracts/bu
 import type { CreatedKey, Key } from "@nexus/contracts/keys";
 import { newId, uuidOf } from "@nexus/core";
 import { createLogger } from "@nexus/telemetry";
-import { captureLogs, type KeysScene, openKeysScene, type ScenePerson } from "@nexus/testing";
+import { captureLogs, type KeysScene, openKeysScene, type ScenePerson, waitFor } from "@nexus/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configRules, configSchema, type RunningService, startService } from "../service.ts";
 
@@ -270,6 +270,18 @@ describe("importing keys by their hash", () => {
     expect((await remove(admin, "imp")).status).toBe(409);
   });
 
+  it("whoever holds such a key goes on using it, with its new limits, until it is revoked", async () => {
+    const { key, sha256 } = foreign();
+    // Its holder may have tried it here before it was imported.
+    expect(await verify(key)).toEqual({ valid: false, code: "not_found" });
+    const answer = await post(alice, "/v1/keys/import", { keys: [row({ sha256, scopes: ["ai:chat"] })] });
+    const [imported] = ((await answer.json()) as ImportedKeys).data;
+    expect(await waitFor(async () => await validOf(key))).toMatchObject({ key_id: imported!.id, scopes: ["ai:chat"] });
+    expect(await verify(foreign().key)).toEqual({ valid: false, code: "not_found" });
+    await post(alice, `/v1/keys/${imported!.id}/revoke`, {});
+    expect(await verify(key)).toEqual({ valid: false, code: "revoked" });
+  });
+
   it("one wrong row refuses all of them, and every wrong row is named by its number", async () => {
     const before = await count();
     const twice = row();
@@ -376,6 +388,11 @@ async function count(): Promise<number> {
 async function auditOf(...actions: string[]): Promise<unknown[]> {
   const rows = await scene.owner.db.selectFrom("audit_log").select("targets").where("action", "in", actions).execute();
   return rows.flatMap(({ targets }) => (targets as { id: string }[]).map(({ id }) => id));
+}
+
+async function validOf(key: string): Promise<unknown> {
+  const answer = await verify(key);
+  return (answer as { valid: boolean }).valid ? answer : undefined;
 }
 
 async function verify(key: string): Promise<unknown> {
