@@ -17,6 +17,7 @@ const RefusalCode = Type.Union([
   Type.Literal("revoked"),
   Type.Literal("expired"),
   Type.Literal("disabled"),
+  Type.Literal("frozen"),
   Type.Literal("rate_limited"),
   Type.Literal("quota_exceeded"),
   Type.Literal("insufficient_scope"),

@@ -13,6 +13,7 @@ const prefixes = {
   budget: "bud",
   event: "evt",
   incident: "inc",
+  freeze: "frz",
 } as const;
 
 export type IdKind = keyof typeof prefixes;

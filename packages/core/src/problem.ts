@@ -9,6 +9,8 @@ export const problemCatalogue = {
   unauthenticated: { status: 401, title: "A valid credential is required" },
   budget_exceeded: { status: 402, title: "The budget does not allow this call" },
   forbidden: { status: 403, title: "This credential may not do that" },
+  frozen: { status: 403, title: "This is frozen at the moment" },
+  key_revoked: { status: 401, title: "The key ended while the call was under way" },
   sign_up_closed: { status: 403, title: "Sign-up is closed" },
   origin_refused: { status: 403, title: "The request came from another origin" },
   not_found: { status: 404, title: "Not found" },

@@ -1,5 +1,6 @@
 export { allowsAddress } from "./allows-address.ts";
 export { databaseSource } from "./database-source.ts";
+export type { FreezableUse, Freezes } from "./freezes.ts";
 export { keyCheckFields, keyLookupFields } from "./key-check-fields.ts";
 export type { Found, KeySource } from "./key-source.ts";
 export { type KeyChecker, type KeyCheckerOptions, openKeyChecker } from "./open-key-checker.ts";

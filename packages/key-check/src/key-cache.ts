@@ -25,13 +25,13 @@ export interface KeyCache {
 }
 
 const refusals = new Map(
-  (["not_found", "revoked", "disabled", "expired"] as const).map((code): [string, RefusedKey] => [
+  (["not_found", "revoked", "disabled", "expired", "frozen"] as const).map((code): [string, RefusedKey] => [
     code,
     Object.freeze({ valid: false, code }),
   ]),
 );
 
-export function refusal(code: "not_found" | "revoked" | "disabled" | "expired"): RefusedKey {
+export function refusal(code: "not_found" | "revoked" | "disabled" | "expired" | "frozen"): RefusedKey {
   const answer = refusals.get(code);
   if (!answer) throw new Error("assertion failed: every refusal has its answer");
   return answer;

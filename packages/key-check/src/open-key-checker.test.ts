@@ -6,6 +6,7 @@ import { generateApiKey, newUuid, Problem, systemClock, toId, uuidOf } from "@ne
 import { type Database, openDatabase } from "@nexus/db";
 import { createTestDatabase, recordTestChange, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { openFreezes } from "./freezes.ts";
 import type { Found, KeySource } from "./key-source.ts";
 import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
 
@@ -57,6 +58,7 @@ async function opened(options: { blindSeconds?: number; maxPending?: number; lis
   const { maxPending } = options;
   const checker = openKeyChecker({
     feed,
+    freezes: openFreezes(feed, owner.db),
     source,
     clock: systemClock,
     loadFormats: () => Promise.resolve([]),

@@ -4,8 +4,9 @@
  */
 import { hash } from "node:crypto";
 import type { ChangeFeed } from "@nexus/change-feed";
-import type { VerifyKeyAnswer } from "@nexus/contracts/verify-key";
+import type { ValidKey, VerifyKeyAnswer } from "@nexus/contracts/verify-key";
 import { type Clock, Problem } from "@nexus/core";
+import type { Freezes } from "./freezes.ts";
 import { type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
 import { type KeyShapes, longestKey, openKeyShapes } from "./key-formats.ts";
 import type { Found, KeySource } from "./key-source.ts";
@@ -13,6 +14,7 @@ import type { KeyFormatRow } from "./keys.store.ts";
 
 export interface KeyCheckerOptions {
   feed: ChangeFeed;
+  freezes: Freezes;
   source: KeySource;
   clock: Clock;
   /** The shapes of imported keys; asked for when the process starts and when they change. */
@@ -50,6 +52,7 @@ export function openKeyChecker(options: KeyCheckerOptions): KeyChecker {
 
 class Checker implements KeyChecker {
   readonly #feed: ChangeFeed;
+  readonly #freezes: Freezes;
   readonly #source: KeySource;
   readonly #clock: Clock;
   readonly #cache: KeyCache;
@@ -59,8 +62,9 @@ class Checker implements KeyChecker {
   readonly #pending = new Map<string, { minRev: number; answer: Promise<KnownKey> }>();
   #asking = 0;
 
-  constructor({ feed, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
+  constructor({ feed, freezes, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
     this.#feed = feed;
+    this.#freezes = freezes;
     this.#source = source;
     this.#clock = clock;
     this.#maxPending = maxPending;
@@ -83,7 +87,10 @@ class Checker implements KeyChecker {
     const known = this.known(key);
     if (known) return known;
     const digest = hash("sha256", key, "base64url");
-    return this.#answer(await this.#ask(digest));
+    const entry = await this.#ask(digest);
+    // The key's own state is fresh, but whether it is frozen nobody here can tell.
+    if (entry.answer.valid && !this.#freezes.isKnown()) throw unavailable();
+    return this.#answer(entry);
   }
 
   known(key: string): VerifyKeyAnswer | undefined {
@@ -123,7 +130,12 @@ class Checker implements KeyChecker {
   }
 
   #answer({ answer, expiresAt }: KnownKey): VerifyKeyAnswer {
-    return expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt ? refusal("expired") : answer;
+    if (expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt) return refusal("expired");
+    return answer.valid && this.#freezes.any && this.#isFrozen(answer) ? refusal("frozen") : answer;
+  }
+
+  #isFrozen({ organization_id: organizationId, owner, environment, key_id: keyId }: ValidKey): boolean {
+    return this.#freezes.refuses({ organizationId, ownerUserId: owner.id, environment, keyId });
   }
 
   async #ask(digest: string): Promise<KnownKey> {

@@ -4,6 +4,7 @@ import { type ChangeFeed, openChangeFeed } from "@nexus/change-feed";
 import type { Clock } from "@nexus/core";
 import { type Connection, openDatabase } from "@nexus/db";
 import type { Cache, RedisTarget } from "@nexus/redis";
+import { type Freezes, openFreezes } from "./freezes.ts";
 import type { KeySource } from "./key-source.ts";
 import { listKeyFormats } from "./keys.store.ts";
 import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
@@ -11,6 +12,7 @@ import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
 export interface Verifier {
   feed: ChangeFeed;
   checker: KeyChecker;
+  freezes: Freezes;
   /** Begins to follow the feed; listeners are added before. Resolves when it has its lease, or after the first attempt that failed. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -39,10 +41,13 @@ export function openVerifier(options: Options): Verifier {
     onError: (error) => logger.warn({ err: error }, "the connection of the change feed broke"),
   });
   const feed = openChangeFeed({ ...options, database, node: `${hostname()}:${options.port}` });
-  const checker = openKeyChecker({ feed, source: options.source, clock, loadFormats: () => listKeyFormats(database.db) });
+  const freezes = openFreezes(feed, database.db);
+  const loadFormats = () => listKeyFormats(database.db);
+  const checker = openKeyChecker({ feed, freezes, source: options.source, clock, loadFormats });
   return {
     feed,
     checker,
+    freezes,
     start: () => feed.start(),
     close: async () => {
       await feed.close();

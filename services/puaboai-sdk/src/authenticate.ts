@@ -45,6 +45,7 @@ function refusalOf(code: string): Problem {
   if (code === "insufficient_scope") return new Problem("forbidden", "The key lacks a scope.");
   if (code === "rate_limited" || code === "quota_exceeded")
     return new Problem("rate_limited", undefined, { headers: { "retry-after": "1" } });
+  if (code === "frozen") return new Problem("frozen");
   // Unknown, revoked, expired and disabled look the same from outside.
   return invalidCredential();
 }

@@ -5,6 +5,7 @@ import { buildServer, type HealthCheck, type Server } from "@nexus/http";
 import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
+import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
@@ -41,6 +42,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
+  addFreezeRoutes(server.published, deps);
   addLookUpRoute(server.internal, deps);
   return server;
 }

@@ -15,7 +15,7 @@ export async function authenticate(
   if (token === undefined) throw invalidCredential();
   if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
   const answer = await verifyKey(deps.verifier.checker, { key: token });
-  if (!answer.valid) throw invalidCredential();
+  if (!answer.valid) throw answer.code === "frozen" ? new Problem("frozen") : invalidCredential();
   if (!allowsAddress(answer.ip_allow, request.ip)) throw new Problem("forbidden", "This key may not be used from this address.");
   return {
     kind: "key",

@@ -1,5 +1,6 @@
 import { hkdfSync } from "node:crypto";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
+import { type LeaseWatch, openLeaseWatch } from "@nexus/change-feed";
 import { type Clock, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
@@ -21,6 +22,8 @@ export interface Deps {
   /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
+  /** Who else decides about keys, and how far each has followed the change feed. */
+  leases: LeaseWatch;
   serviceTokens: ServiceTokens;
   /** Origin under which people reach this service. */
   publicUrl: string;
@@ -58,6 +61,12 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
       port: config.PORT,
       blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
     }),
+    leases: openLeaseWatch({
+      db: database.db,
+      redisTarget: redis?.target,
+      clock,
+      onError: (error) => logger.warn({ err: error }, "the leases of verifiers could not be read"),
+    }),
     serviceTokens: loadServiceTokens(config),
     publicUrl: config.NEXUS_PV_KEYS_PUBLIC_URL,
     verifyPerson: personTokenVerifier({
@@ -70,7 +79,8 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
   };
 }
 
-export async function closeDeps({ verifier, database, redis }: Deps): Promise<void> {
+export async function closeDeps({ leases, verifier, database, redis }: Deps): Promise<void> {
+  leases.close();
   await verifier.close();
   await Promise.all([database.close(), redis?.cache.close()]);
 }
