@@ -4,14 +4,14 @@ import { assert, type OrganizationId, Problem, uuidOf } from "@nexus/core";
 import type { Caller } from "@nexus/http";
 import type { KeyRow } from "./key.ts";
 
-export interface Person {
+interface Person {
   kind: "person";
   /** uuid */
   userId: string;
   isAdmin: boolean;
 }
 
-export interface RootKey {
+interface RootKey {
   kind: "root_key";
   /** The models that it may give; `null`: every one. */
   models: readonly string[] | null;
