@@ -1,5 +1,5 @@
 /** Who calls pv-keys: a person with a token from puabo-api, or a service of the operator's with a key. */
-import { type KeyId, parseApiKey, Problem, type OrganizationId, type UserId } from "@nexus/core";
+import { type KeyId, Problem, type OrganizationId, type UserId } from "@nexus/core";
 import { bearerOf, type Caller } from "@nexus/http";
 import { allowsAddress } from "@nexus/key-check";
 import type { Deps } from "./deps.ts";
@@ -13,14 +13,16 @@ export async function authenticate(
   if (authorization === undefined) return undefined;
   const token = bearerOf(authorization);
   if (token === undefined) throw invalidCredential();
-  if (!token.startsWith("pv_")) return await deps.verifyPerson(token);
-  const answer = await verifyKey(deps.verifier.checker, { key: token });
+  const { checker } = deps.verifier;
+  // Imported keys have the shape that their format was registered with.
+  if (!token.startsWith("pv_") && !checker.mayBeKey(token)) return await deps.verifyPerson(token);
+  const answer = await verifyKey(checker, { key: token });
   if (!answer.valid) throw answer.code === "frozen" ? new Problem("frozen") : invalidCredential();
   if (!allowsAddress(answer.ip_allow, request.ip)) throw new Problem("forbidden", "This key may not be used from this address.");
   return {
     kind: "key",
     keyId: answer.key_id as KeyId,
-    keyKind: parseApiKey(token)?.kind ?? "sk",
+    keyKind: answer.kind,
     organizationId: answer.organization_id as OrganizationId,
     ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId) : null,
     scopes: answer.scopes,
