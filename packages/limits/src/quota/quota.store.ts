@@ -1,3 +1,4 @@
+import { assert } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 
@@ -26,10 +27,11 @@ export async function leaseQuota(
     SELECT * FROM lease_quota(${processId}::uuid, ${keyId}::uuid, ${unspent}::bigint, ${needed}::bigint, ${asked}::bigint,
       ${wish}::bigint)`.execute(db);
   const row = result.rows[0];
+  assert(row, "the function answers with one row");
   return {
-    granted: row?.granted == null ? undefined : Number(row.granted),
-    leftOver: Number(row?.left_over ?? 0),
-    endsInMs: row?.ends_in_ms == null ? Infinity : Number(row.ends_in_ms),
+    granted: row.granted === null ? undefined : Number(row.granted),
+    leftOver: Number(row.left_over ?? 0),
+    endsInMs: row.ends_in_ms === null ? Infinity : Number(row.ends_in_ms),
   };
 }
 

@@ -29,6 +29,7 @@ export class LimitsLink {
   readonly #options: LinkOptions;
   readonly #onForgotten: (() => void)[] = [];
   readonly #beat: NodeJS.Timeout;
+  readonly #stopListening: () => void;
   /** Resolves when Redis was first reached, or was not in time. */
   readonly opened: Promise<void>;
   #isOpened = false;
@@ -42,8 +43,10 @@ export class LimitsLink {
     this.#options = options;
     const { client } = options.cache;
     const first = Promise.withResolvers<void>();
-    client.on("ready", () => void this.#meet().then(first.resolve));
-    client.on("close", () => (this.#generation = undefined));
+    const onReady = (): void => void this.#meet().then(first.resolve);
+    const onClose = (): void => void (this.#generation = undefined);
+    client.on("ready", onReady).on("close", onClose);
+    this.#stopListening = () => client.off("ready", onReady).off("close", onClose);
     if (options.cache.isReady()) void this.#meet().then(first.resolve);
     const tooLate = delay(firstConnectionMs, undefined, { ref: false });
     this.opened = Promise.race([first.promise, tooLate]).then(() => void (this.#isOpened = true));
@@ -83,6 +86,7 @@ export class LimitsLink {
   /** Takes back the sign of life. */
   async close(): Promise<void> {
     clearInterval(this.#beat);
+    this.#stopListening();
     if (this.isUp()) await this.#options.cache.client.del(this.#processKey).catch(() => {});
   }
 
