@@ -172,9 +172,9 @@ describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) =>
     const key = keyWith({ name: "second", limit: 100_000, window_seconds: 1 }, later());
     let longest = 0;
     let calls = 0;
-    let running = true;
+    const stopping = new AbortController();
     const caller = async (): Promise<void> => {
-      while (running) {
+      while (!stopping.signal.aborted) {
         const from = performance.now();
         await limits.admit(key);
         longest = Math.max(longest, performance.now() - from);
@@ -190,7 +190,7 @@ describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) =>
     await waitFor(() => calls > before + 1000);
     await server.start();
     await waitFor(() => cache.isReady());
-    running = false;
+    stopping.abort();
     await callers;
     // 50 ms and what a busy machine adds to them.
     expect(longest).toBeLessThan(500);
