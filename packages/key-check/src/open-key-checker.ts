@@ -43,6 +43,8 @@ export interface KeyChecker {
 
 /** How long a digest that stood for nothing is not asked about again. */
 const unknownMs = 10_000;
+/** What a check without a lease waits for one before it asks others. */
+const sightedWithinMs = 250;
 /** Answers that are older than what this process knows already are asked for again so often. */
 const mostAttempts = 3;
 
@@ -84,8 +86,13 @@ class Checker implements KeyChecker {
   }
 
   async check(key: string): Promise<VerifyKeyAnswer> {
-    const known = this.known(key);
+    let known = this.known(key);
     if (known) return known;
+    if (!this.#feed.lease.isSighted()) {
+      await this.#feed.untilSighted(sightedWithinMs);
+      known = this.known(key);
+      if (known) return known;
+    }
     const digest = hash("sha256", key, "base64url");
     const entry = await this.#ask(digest);
     // The key's own state is fresh, but whether it is frozen nobody here can tell.
