@@ -527,25 +527,6 @@ CREATE INDEX freezes_created_at_idx ON freezes (created_at DESC, id DESC);
 GRANT SELECT, INSERT, UPDATE ON freezes TO nexus_keys;
 GRANT SELECT ON freezes TO nexus_api, nexus_ai;
 
--- 20261123T1130_create_idempotency_keys.sql
--- Requests that made something under an Idempotency-Key. The row is written in the transaction of what was made, so there is
--- neither without the other, and whoever sends the request again within 24 hours makes nothing twice.
-CREATE TABLE idempotency_keys (
-  service text NOT NULL CHECK (char_length(service) BETWEEN 1 AND 64),
-  -- Whose key it is: `usr_…` or `key_…`.
-  caller text NOT NULL CHECK (char_length(caller) BETWEEN 1 AND 64),
-  key text NOT NULL CHECK (char_length(key) BETWEEN 1 AND 255),
-  -- SHA-256 of method, path and body.
-  request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
-  -- NULL: it held a secret, which is revealed once.
-  answer jsonb,
-  expires_at timestamptz(3) NOT NULL,
-  PRIMARY KEY (service, caller, key)
-);
-CREATE INDEX idempotency_keys_expires_at_idx ON idempotency_keys (expires_at);
-
-GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO nexus_api, nexus_ai, nexus_keys;
-
 -- 20261123T1140_create_key_quotas.sql
 -- Owned by pv-keys. What each key has used of its quota, and the blocks of it that processes hold: a process spends its block
 -- without asking, and accounts for it when it asks for the next one, is idle, or ends.
@@ -637,6 +618,77 @@ REVOKE ALL ON FUNCTION quota_period_start(text, timestamptz), lease_quota(uuid, 
 GRANT EXECUTE ON FUNCTION lease_quota(uuid, uuid, bigint, bigint, bigint, bigint), return_quota(uuid, uuid, bigint)
   TO nexus_api, nexus_ai, nexus_keys;
 
+-- 20261123T1160_create_secrets.sql
+-- Owned by pv-keys. What others gave us, such as the keys of model providers. Every version of a value is sealed with a data
+-- key of its own, which a key-encryption key outside the database wraps; both are bound to organization, secret and version,
+-- so what is moved to another row does not open.
+
+-- The key-encryption keys that this database was used with. A fingerprint tells keys apart and tells nothing of them.
+CREATE TABLE key_encryption_keys (
+  fingerprint text PRIMARY KEY CHECK (fingerprint ~ '^[0-9a-z][0-9a-z:._-]{7,199}$'),
+  -- `file:2`, or what a KMS calls it. A name never stands for another key later.
+  name text NOT NULL UNIQUE CHECK (char_length(name) BETWEEN 1 AND 200),
+  created_at timestamptz(3) NOT NULL DEFAULT now()
+);
+
+CREATE TABLE secrets (
+  id uuid PRIMARY KEY,
+  -- NULL: the installation's own, such as the keys of its model providers.
+  organization_id uuid REFERENCES organizations (id),
+  name text NOT NULL CHECK (name ~ '^[a-z][a-z0-9._-]{0,62}$'),
+  -- The services that may read the value.
+  readers text[] NOT NULL CHECK (cardinality(readers) BETWEEN 1 AND 20),
+  -- The newest.
+  version integer NOT NULL CHECK (version > 0),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  created_by uuid NOT NULL,
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  deleted_at timestamptz(3),
+  -- The change feed's number of the last change to this secret.
+  rev bigint NOT NULL
+);
+-- The name of a deleted secret is free again.
+CREATE UNIQUE INDEX secrets_name_idx ON secrets (organization_id, name) NULLS NOT DISTINCT WHERE deleted_at IS NULL;
+CREATE INDEX secrets_organization_idx ON secrets (organization_id, created_at DESC, id DESC);
+
+CREATE TABLE secret_versions (
+  secret_id uuid NOT NULL REFERENCES secrets (id) ON DELETE CASCADE,
+  version integer NOT NULL CHECK (version > 0),
+  -- Nonce, AES-256-GCM of the value, tag. NULL: destroyed.
+  ciphertext bytea CHECK (octet_length(ciphertext) <= 16500),
+  -- The data key, wrapped. NULL: destroyed.
+  wrapped_key bytea CHECK (octet_length(wrapped_key) <= 8192),
+  -- What it was wrapped with.
+  wrapped_by text NOT NULL REFERENCES key_encryption_keys (fingerprint),
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  created_by uuid NOT NULL,
+  destroyed_at timestamptz(3),
+  -- The rewrapping that could not open the wrapped key, so that it is not tried for ever.
+  rewrap_failed uuid,
+  PRIMARY KEY (secret_id, version),
+  CHECK ((destroyed_at IS NULL) = (ciphertext IS NOT NULL) AND (destroyed_at IS NULL) = (wrapped_key IS NOT NULL))
+);
+CREATE INDEX secret_versions_wrapped_by_idx ON secret_versions (wrapped_by) WHERE wrapped_key IS NOT NULL;
+
+-- Runs that bring every data key under one key-encryption key. One at a time; any process may go on with it.
+CREATE TABLE secret_rewraps (
+  id uuid PRIMARY KEY,
+  to_fingerprint text NOT NULL REFERENCES key_encryption_keys (fingerprint),
+  -- What there was to do when it began.
+  from_fingerprints text[] NOT NULL,
+  done bigint NOT NULL DEFAULT 0,
+  failed bigint NOT NULL DEFAULT 0,
+  started_at timestamptz(3) NOT NULL DEFAULT now(),
+  started_by uuid NOT NULL,
+  finished_at timestamptz(3),
+  -- Another key became the current one before it was through.
+  superseded boolean NOT NULL DEFAULT false
+);
+CREATE UNIQUE INDEX secret_rewraps_running_idx ON secret_rewraps ((true)) WHERE finished_at IS NULL;
+
+GRANT SELECT, INSERT ON key_encryption_keys TO nexus_keys;
+GRANT SELECT, INSERT, UPDATE ON secrets, secret_versions, secret_rewraps TO nexus_keys;
+
 -- 20261123T1180_create_key_shares.sql
 -- Owned by pv-keys. One-time links that hand a key over. The link's token is in nobody's table: one hash of it finds the row,
 -- another opens the secret, so neither this table nor the address of a request is of any use to a thief.
@@ -706,8 +758,8 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
   ('20261123T1115_share_pepper_fingerprints.sql', '9e2bc527fa52228231089957b8db70256c519dd88d1e83ddf37f14c90875fc8f', 0),
   ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
-  ('20261123T1130_create_idempotency_keys.sql', '7c75efef99d4595cda3407f97aacb7793a0dd04dbe2742674489955c98278df5', 0),
   ('20261123T1140_create_key_quotas.sql', '00dd153b142632daa2ace1d1d50980b0a73446c5e979e351cd010c3439f83a78', 0),
+  ('20261123T1160_create_secrets.sql', 'b67323ad251fdeb61218280a6e69ec807e2fd840f9748fc9cd63e4d0dd6efdc8', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
   ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0),
   ('20261123T1186_revoked_is_for_ever.sql', '53629376586bc9c68d5083b470f817cddfbcbf5a5f20a2eb3801038035f93e52', 0);

@@ -14,6 +14,7 @@ const prefixes = {
   event: "evt",
   incident: "inc",
   freeze: "frz",
+  secret: "sec",
 } as const;
 
 export type IdKind = keyof typeof prefixes;

@@ -82,6 +82,48 @@ export interface KeyTables {
     fingerprint: Buffer;
     created_at: Generated<Date>;
   };
+  key_encryption_keys: {
+    fingerprint: string;
+    name: string;
+    created_at: Generated<Date>;
+  };
+  secrets: {
+    id: string;
+    /** `null`: the installation's own. */
+    organization_id: string | null;
+    name: string;
+    readers: string[];
+    version: number;
+    created_at: Generated<Date>;
+    created_by: string;
+    updated_at: Generated<Date>;
+    deleted_at: Date | null;
+    rev: bigint;
+  };
+  secret_versions: {
+    secret_id: string;
+    version: number;
+    /** Nonce, AES-256-GCM of the value, tag; `null` once destroyed. */
+    ciphertext: Buffer | null;
+    wrapped_key: Buffer | null;
+    /** Fingerprint of the key-encryption key. */
+    wrapped_by: string;
+    created_at: Generated<Date>;
+    created_by: string;
+    destroyed_at: Date | null;
+    rewrap_failed: string | null;
+  };
+  secret_rewraps: {
+    id: string;
+    to_fingerprint: string;
+    from_fingerprints: string[];
+    done: Generated<bigint>;
+    failed: Generated<bigint>;
+    started_at: Generated<Date>;
+    started_by: string;
+    finished_at: Date | null;
+    superseded: Generated<boolean>;
+  };
   freezes: {
     id: string;
     authority: "platform" | "organization";

@@ -46,6 +46,7 @@ export async function openKeysScene(): Promise<KeysScene> {
       DB_PASSWORD: keys.password,
       NEXUS_AUDIT_KEY: randomBytes(32).toString("base64url"),
       NEXUS_KEY_PEPPERS: `1:${randomBytes(32).toString("base64url")}`,
+      NEXUS_KEY_ENCRYPTION_KEYS: `1:${randomBytes(32).toString("base64url")}`,
       NEXUS_SERVICE_TOKEN_FILE: join(folder, "own"),
       NEXUS_CALLER_TOKEN_FILES: `puaboai-sdk=${join(folder, "gateway")}`,
       NEXUS_PUBLIC_URL: issuer.url,

@@ -11,6 +11,7 @@ import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
 import { addLookUpRoute } from "./keys/look-up-key.routes.ts";
 import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
+import { addSecretRoutes } from "./secrets/secrets.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
   const server = await buildServer({
@@ -25,7 +26,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
     clock: deps.clock,
     authenticate: (request) => authenticate(deps, request),
     translate: (error) => {
-      // Peppers that do not fit the stored keys: nothing can be told about any key until the operator mends it.
+      // Peppers or key-encryption keys that do not fit what is stored: nothing can be told about it until the operator mends it.
       if (!isUnavailable(error) && !(error instanceof ConfigError)) return undefined;
       return new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } });
     },
@@ -44,6 +45,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addVerifyRoutes(server, deps);
   addFreezeRoutes(server.published, deps);
   addLookUpRoute(server.internal, deps);
+  addSecretRoutes(server, deps);
   return server;
 }
 
@@ -51,6 +53,7 @@ async function notReadyBecause(deps: Deps): Promise<string[]> {
   const missing = (await deps.database.pendingMigrations()).map((name) => `migration ${name} is missing`);
   if (missing.length > 0) return missing;
   try {
+    await deps.keyEncryptionCheck.confirm();
     await deps.pepperCheck.confirm();
     return [];
   } catch (error) {

@@ -4,6 +4,7 @@ import { databaseFields, databaseRules } from "@nexus/db";
 import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
 import { keyCheckFields, peppersField } from "@nexus/key-check";
 import { redisFields, redisRules } from "@nexus/redis";
+import { keyEncryptionField } from "./secrets/held-keys.ts";
 
 export const configSchema = {
   ...serverFields({ port: 3041, internalPortName: "NEXUS_PV_KEYS_INTERNAL_PORT" }),
@@ -13,6 +14,7 @@ export const configSchema = {
   ...serviceTokenFields,
   ...keyCheckFields,
   NEXUS_KEY_PEPPERS: peppersField,
+  NEXUS_KEY_ENCRYPTION_KEYS: keyEncryptionField,
   NEXUS_PUBLIC_URL: url({
     doc: "Origin of puabo-api: who issues the tokens that people come with.",
     default: "http://localhost:4000",

@@ -9,6 +9,8 @@ import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
 import { type PepperCheck, pepperCheck } from "./keys/confirm-peppers.ts";
+import { type KeyEncryptionCheck, keyEncryptionCheck } from "./secrets/confirm-key-encryption.ts";
+import type { KeyEncryption } from "./secrets/key-encryption.ts";
 
 export interface Deps {
   config: KeysConfig;
@@ -19,6 +21,9 @@ export interface Deps {
   audit: AuditWriter;
   peppers: Peppers;
   pepperCheck: PepperCheck;
+  /** Wraps the data keys of secrets; `undefined`: none was given, and secrets cannot be kept. */
+  keyEncryption: KeyEncryption | undefined;
+  keyEncryptionCheck: KeyEncryptionCheck;
   /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
@@ -32,8 +37,14 @@ export interface Deps {
   trustedProxies: readonly string[];
 }
 
+export interface Tools {
+  logger: Logger;
+  /** In place of the keys in the configuration: a KMS. */
+  keyEncryption?: KeyEncryption | undefined;
+}
+
 /** Connects to nothing yet but Redis, which may be away. */
-export function openDeps(config: KeysConfig, logger: Logger): Deps {
+export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NEXUS_KEY_ENCRYPTION_KEYS }: Tools): Deps {
   const redis = openCache(config, logger);
   const database = openDatabase(connectionFrom(config), {
     applicationName: "pv-keys",
@@ -50,6 +61,8 @@ export function openDeps(config: KeysConfig, logger: Logger): Deps {
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     peppers: config.NEXUS_KEY_PEPPERS,
     pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    keyEncryption,
+    keyEncryptionCheck: keyEncryptionCheck({ db: database.db, keyEncryption }),
     redis,
     verifier: openVerifier({
       connection: connectionFrom(config),

@@ -1,10 +1,9 @@
 import { ConfigError } from "@nexus/config";
 import { listenAddressOf } from "@nexus/http";
-import type { Logger } from "@nexus/telemetry";
 /** pv-keys: issues API keys, tells whether one is valid, and revokes it. */
 import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
-import { closeDeps, type Deps, openDeps } from "./deps.ts";
+import { closeDeps, type Deps, openDeps, type Tools } from "./deps.ts";
 
 export { configRules, configSchema } from "./config.ts";
 
@@ -15,10 +14,10 @@ export interface RunningService {
 }
 
 /** Starts all or nothing. */
-export async function startService(config: KeysConfig, tools: { logger: Logger }): Promise<RunningService> {
-  const deps = openDeps(config, tools.logger);
+export async function startService(config: KeysConfig, tools: Tools): Promise<RunningService> {
+  const deps = openDeps(config, tools);
   try {
-    await confirmPeppers(deps);
+    await confirmKeyMaterial(deps);
     await deps.verifier.start();
     const server = await buildApp(deps);
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PV_KEYS_INTERNAL_PORT));
@@ -35,12 +34,14 @@ export async function startService(config: KeysConfig, tools: { logger: Logger }
   }
 }
 
-async function confirmPeppers(deps: Deps): Promise<void> {
+/** What stored hashes and ciphertexts were made with must be at hand, or nothing may be said of them. */
+async function confirmKeyMaterial(deps: Deps): Promise<void> {
   try {
+    await deps.keyEncryptionCheck.confirm();
     await deps.pepperCheck.confirm();
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     // PostgreSQL is away or not migrated yet: tried again before anything is served, and /readyz says so.
-    deps.logger.warn({ err: error }, "could not compare the peppers with the stored keys");
+    deps.logger.warn({ err: error }, "could not compare peppers and key-encryption keys with what is stored");
   }
 }

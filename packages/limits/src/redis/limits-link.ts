@@ -5,8 +5,7 @@ import { markerKey } from "./generation.ts";
 import { presenceScript, processKeyPrefix } from "./presence-script.ts";
 
 export interface LinkOptions {
-  /** `undefined`: there is no Redis, and each process keeps its share of every limit. */
-  cache: Cache | undefined;
+  cache: Cache;
   clock: Clock;
   /** Names this process, and no other one before or after it. */
   processId: string;
@@ -42,13 +41,13 @@ export class LimitsLink {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    const { client } = options.cache;
     const first = Promise.withResolvers<void>();
     const onReady = (): void => void this.#meet().then(first.resolve);
     const onClose = (): void => void (this.#generation = undefined);
-    const client = options.cache?.client.on("ready", onReady).on("close", onClose);
-    this.#stopListening = () => void client?.off("ready", onReady).off("close", onClose);
-    if (!options.cache) first.resolve();
-    else if (options.cache.isReady()) onReady();
+    client.on("ready", onReady).on("close", onClose);
+    this.#stopListening = () => client.off("ready", onReady).off("close", onClose);
+    if (options.cache.isReady()) void this.#meet().then(first.resolve);
     const tooLate = delay(firstConnectionMs, undefined, { ref: false });
     this.opened = Promise.race([first.promise, tooLate]).then(() => void (this.#isOpened = true));
     this.#beat = setInterval(() => void this.#meet(), beatEveryMs).unref();
@@ -59,7 +58,7 @@ export class LimitsLink {
   }
 
   isUp(): boolean {
-    return this.#generation !== undefined && this.#options.cache?.isReady() === true;
+    return this.#generation !== undefined && this.#options.cache.isReady();
   }
 
   /** Called when Redis may have forgotten what this process holds there. */
@@ -69,12 +68,11 @@ export class LimitsLink {
 
   /** Runs a script that begins with `openGeneration`. @throws CacheUnavailable */
   async call(fn: LuaFunction, keys: readonly string[], args: readonly (string | number)[]): Promise<LinkAnswer> {
-    const { cache } = this.#options;
-    if (!cache || this.#generation === undefined) throw new CacheUnavailable("Redis has not been met yet");
+    if (this.#generation === undefined) throw new CacheUnavailable("Redis has not been met yet");
     const askedAt = this.#options.clock.monotonic();
     const elapsed = Math.ceil((askedAt - this.#timeAskedAt) * 1000);
     const header = [this.#generation, this.#epoch, this.#time, elapsed];
-    const answer = await cache.call(fn, [markerKey, ...keys], [...header, ...args]);
+    const answer = await this.#options.cache.call(fn, [markerKey, ...keys], [...header, ...args]);
     const [epoch, now, ...rest] = answer as [string, number, ...unknown[]];
     this.#learn(epoch, now, askedAt);
     return { epoch, now, rest };
@@ -89,7 +87,7 @@ export class LimitsLink {
   async close(): Promise<void> {
     clearInterval(this.#beat);
     this.#stopListening();
-    if (this.isUp()) await this.#options.cache?.client.del(this.#processKey).catch(() => {});
+    if (this.isUp()) await this.#options.cache.client.del(this.#processKey).catch(() => {});
   }
 
   get #processKey(): string {
@@ -109,7 +107,7 @@ export class LimitsLink {
   /** Learns whom it talks to, where that is not known, and says that this process lives. */
   async #meet(): Promise<void> {
     const { cache } = this.#options;
-    if (cache?.isReady() !== true) return;
+    if (!cache.isReady()) return;
     try {
       this.#generation ??= generationIn(await cache.client.info());
       const { rest } = await this.call(presenceScript, [this.#processKey], [deadAfterMs]);

@@ -1,6 +1,7 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { FreezeAnswer } from "@nexus/contracts/freezes";
 import { toId } from "@nexus/core";
+import type { Logger } from "@nexus/telemetry";
 import { auditReceipt } from "../receipts/audit-receipt.ts";
 import { awaitReceipt, type ReceiptDeps } from "../receipts/await-receipt.ts";
 import type { FreezeRow } from "./freezes.store.ts";
@@ -12,7 +13,7 @@ import type { FreezeInput } from "./record-freeze-change.ts";
  * changed nothing only the receipt is given: its time counts from the question.
  */
 export async function confirmFreeze(
-  deps: ReceiptDeps & { audit: AuditWriter },
+  deps: ReceiptDeps & { audit: AuditWriter; logger: Logger },
   { row, isNew }: { row: FreezeRow; isNew: boolean },
   { freezer, context }: FreezeInput,
 ): Promise<FreezeAnswer> {

@@ -17,8 +17,7 @@ export function addLookUpRoute(internal: App, { verifier }: Deps): void {
     handler: async (request) => {
       const { digest, min_rev: minRev } = request.body;
       const found = await verifier.checker.lookUp(Buffer.from(digest, "base64url"), minRev);
-      const { record: key, generation, asOf: as_of, freezes = [] } = found;
-      return { key, generation, as_of, freezes: [...freezes] };
+      return { key: found.record, generation: found.generation, as_of: found.asOf };
     },
   });
 }
