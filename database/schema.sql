@@ -527,6 +527,25 @@ CREATE INDEX freezes_created_at_idx ON freezes (created_at DESC, id DESC);
 GRANT SELECT, INSERT, UPDATE ON freezes TO nexus_keys;
 GRANT SELECT ON freezes TO nexus_api, nexus_ai;
 
+-- 20261123T1130_create_idempotency_keys.sql
+-- Requests that made something under an Idempotency-Key. The row is written in the transaction of what was made, so there is
+-- neither without the other, and whoever sends the request again within 24 hours makes nothing twice.
+CREATE TABLE idempotency_keys (
+  service text NOT NULL CHECK (char_length(service) BETWEEN 1 AND 64),
+  -- Whose key it is: `usr_…` or `key_…`.
+  caller text NOT NULL CHECK (char_length(caller) BETWEEN 1 AND 64),
+  key text NOT NULL CHECK (char_length(key) BETWEEN 1 AND 255),
+  -- SHA-256 of method, path and body.
+  request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
+  -- NULL: it held a secret, which is revealed once.
+  answer jsonb,
+  expires_at timestamptz(3) NOT NULL,
+  PRIMARY KEY (service, caller, key)
+);
+CREATE INDEX idempotency_keys_expires_at_idx ON idempotency_keys (expires_at);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO nexus_api, nexus_ai, nexus_keys;
+
 -- 20261123T1140_create_key_quotas.sql
 -- Owned by pv-keys. What each key has used of its quota, and the blocks of it that processes hold: a process spends its block
 -- without asking, and accounts for it when it asks for the next one, is idle, or ends.
@@ -758,6 +777,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1110_extend_api_keys.sql', '871a82fd9df1df067b520b280a00ccfe73ab8ff7f570692d2cc18261457cda2e', 0),
   ('20261123T1115_share_pepper_fingerprints.sql', '9e2bc527fa52228231089957b8db70256c519dd88d1e83ddf37f14c90875fc8f', 0),
   ('20261123T1120_create_freezes.sql', 'ee0b07ea35181f640c1ceebbde9ca1c2b19be1c31f58e88cdc69bf0addb1d717', 0),
+  ('20261123T1130_create_idempotency_keys.sql', '7c75efef99d4595cda3407f97aacb7793a0dd04dbe2742674489955c98278df5', 0),
   ('20261123T1140_create_key_quotas.sql', '00dd153b142632daa2ace1d1d50980b0a73446c5e979e351cd010c3439f83a78', 0),
   ('20261123T1160_create_secrets.sql', 'b67323ad251fdeb61218280a6e69ec807e2fd840f9748fc9cd63e4d0dd6efdc8', 0),
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),

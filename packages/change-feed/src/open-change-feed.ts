@@ -44,6 +44,11 @@ export interface ChangeFeed {
   /** Says aloud what this process has committed; it has itself heard of it before this returns. */
   announce(changes: readonly Change[]): void;
   readonly lease: LeaseClock;
+  /**
+   * Resolves as soon as there is a lease, or after the time, or at once while PostgreSQL is out of reach. For a process that has
+   * just been continued, or whose clock was stepped: it needs one look and not the rest of a second.
+   */
+  untilSighted(timeoutMs: number): Promise<void>;
   /** Processes of this service that follow the feed, this one included. */
   liveVerifiers(): number;
   /** Begins; resolves when the process has its lease, or after the first attempt that failed: it goes on trying. */
@@ -77,6 +82,8 @@ class Follower implements ChangeFeed {
   #wake = new AbortController();
   /** Something was rumoured while a look was under way. */
   #again = false;
+  /** Resolves at the end of the look that is under way or comes next. */
+  #looked = Promise.withResolvers<void>();
   #loop: Promise<void> = Promise.resolve();
   #stopListening = (): void => {};
 
@@ -135,6 +142,17 @@ class Follower implements ChangeFeed {
     await first;
   }
 
+  async untilSighted(timeoutMs: number): Promise<void> {
+    const timer = new AbortController();
+    const timeout = delay(timeoutMs, undefined, { signal: timer.signal }).finally(() => timer.abort());
+    timeout.catch(() => {});
+    while (!this.lease.isSighted() && !this.#failing && !timer.signal.aborted) {
+      this.#lookNow();
+      await Promise.race([this.#looked.promise, timeout]);
+    }
+    timer.abort();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();
@@ -187,6 +205,8 @@ class Follower implements ChangeFeed {
       }
       this.#failing = true;
     }
+    this.#looked.resolve();
+    this.#looked = Promise.withResolvers();
   }
 
   /** One renewal and what it brought. True when the feed had nothing more and the lease says so. */

@@ -1,6 +1,7 @@
 /** What a verifier knows of a key, and how it asks. */
 import { type Static, Type } from "typebox";
 import { strictObject, Timestamp } from "./common.ts";
+import { FreezeKind } from "./freezes.ts";
 
 export const RateWindow = strictObject({
   name: Type.String({ minLength: 1, maxLength: 32, pattern: "^[a-z][a-z0-9_-]*$", description: "stands in RateLimit headers" }),
@@ -53,9 +54,20 @@ export const LookupKeyRequest = strictObject({
 });
 export type LookupKeyRequest = Static<typeof LookupKeyRequest>;
 
+export const FrozenTarget = strictObject({
+  kind: FreezeKind,
+  target: Type.String({ description: "empty for everything" }),
+});
+export type FrozenTarget = Static<typeof FrozenTarget>;
+
 export const LookupKeyAnswer = strictObject({
   key: Type.Union([KeyRecord, Type.Null()], { description: "null: no such key" }),
   generation: Type.String({ description: "of the change feed" }),
   as_of: Type.Integer({ description: "the revision up to which the answer is true" }),
+  freezes: Type.Optional(
+    Type.Array(FrozenTarget, {
+      description: "what is frozen within the key's organization, for whoever cannot follow the change feed",
+    }),
+  ),
 });
 export type LookupKeyAnswer = Static<typeof LookupKeyAnswer>;

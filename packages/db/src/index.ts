@@ -2,6 +2,7 @@ export { type Connection, connectionFrom, databaseFields, databaseRules } from "
 export { type CursorPosition, decodeCursor, encodeCursor } from "./cursor.ts";
 export { isForeignKeyViolation, isUnavailable, isUniqueViolation } from "./errors.ts";
 export { inTransaction } from "./in-transaction.ts";
+export { type Once, type RepeatableRequest, withIdempotency } from "./with-idempotency.ts";
 export { migrationsDirectory } from "./migration-files.ts";
 export { type Database, type DatabaseOptions, openDatabase } from "./open-database.ts";
 export type { Views } from "./key-tables.ts";

@@ -26,6 +26,7 @@ const everything = "SELECT, INSERT, UPDATE, DELETE";
 
 /** What every verifier reads and writes to hear of changes and to know the keys. */
 const feed = {
+  idempotency_keys: everything,
   changes: "SELECT",
   change_counter: "SELECT",
   verifier_leases: everything,

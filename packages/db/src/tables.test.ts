@@ -188,6 +188,14 @@ const columns: Columns = {
     thawed_by: "uuid?",
     rev: "int8",
   },
+  idempotency_keys: {
+    service: "text",
+    caller: "text",
+    key: "text",
+    request_hash: "bytea",
+    answer: "jsonb?",
+    expires_at: "timestamptz",
+  },
   audit_log: {
     id: "uuid",
     recorded_at: "timestamptz",

@@ -95,6 +95,17 @@ export interface Tables extends KeyTables {
     renewals: Generated<bigint>;
     renewed_at: Generated<Date>;
   };
+  idempotency_keys: {
+    service: string;
+    /** `usr_…` or `key_…`. */
+    caller: string;
+    key: string;
+    /** SHA-256 of method, path and body. */
+    request_hash: Buffer;
+    /** `null`: it held a secret. */
+    answer: ColumnType<unknown, string | null | undefined, string | null>;
+    expires_at: Date;
+  };
   audit_log: {
     id: string;
     recorded_at: Date;

@@ -25,7 +25,7 @@ export function databaseSource({ db, peppers, onOldPepper }: Options): KeySource
         record: key?.record ?? null,
         generation: found.generation,
         asOf: found.asOf,
-        ...(key && { pepperVersion: key.pepperVersion }),
+        ...(key && { pepperVersion: key.pepperVersion, freezes: key.freezes }),
       };
     });
   });

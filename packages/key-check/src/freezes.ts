@@ -3,6 +3,7 @@
  * it has applied a freeze refuses by it, and who cannot load it goes blind.
  */
 import type { ChangeFeed } from "@nexus/change-feed";
+import type { FrozenTarget } from "@nexus/contracts/key-record";
 import { toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { listOpenFreezes, type OpenFreeze } from "./freezes.store.ts";
@@ -21,19 +22,28 @@ export interface FreezableUse {
 export interface Freezes {
   /** False while nothing at all is frozen: then nobody has to ask further. */
   readonly any: boolean;
+  /** Goes by the list while it is known, else by what was heard last of the organization. */
   refuses(use: FreezableUse): boolean;
   /** False when the list is so old that it may not be relied on: blind, and the blind seconds are over. */
   isKnown(): boolean;
+  /** What holds within an organization. */
+  within(organizationId: string): FrozenTarget[];
+  /** What holds within an organization, as somebody said who can tell. */
+  hear(organizationId: string, freezes: readonly FrozenTarget[]): void;
 }
 
-interface Holds {
+interface Holds extends FrozenTarget {
   everywhere: boolean;
   /** Ids of the organizations within which it holds. */
-  within: Set<string>;
+  organizations: Set<string>;
 }
+
+/** Organizations of which something is remembered by hearsay; past that all are forgotten, and asked about again. */
+const mostHeard = 10_000;
 
 export function openFreezes(feed: ChangeFeed, db: Db): Freezes {
   let frozen = new Map<string, Holds>();
+  const heard = new Map<string, Set<string>>();
   const load = async (): Promise<void> => {
     frozen = byTarget(await listOpenFreezes(db));
   };
@@ -41,42 +51,54 @@ export function openFreezes(feed: ChangeFeed, db: Db): Freezes {
   feed.onChange(async ({ kind }) => {
     if (kind === "freeze") await load();
   });
+  const isKnown = (): boolean => feed.lease.isSighted() || feed.lease.blindForMs() < feed.blindMs;
   return {
     get any() {
-      return frozen.size > 0;
+      return frozen.size > 0 || heard.size > 0;
     },
-    refuses: (use) => frozen.size > 0 && targetsOf(use).some((target) => holdsIn(frozen.get(target), use.organizationId)),
-    isKnown: () => feed.lease.isSighted() || feed.lease.blindForMs() < feed.blindMs,
+    refuses: (use) => {
+      if (isKnown()) heard.clear();
+      const hearsay = heard.get(use.organizationId);
+      if (!hearsay) return namesOf(use).some((name) => holdsIn(frozen.get(name), use.organizationId));
+      return namesOf(use).some((name) => hearsay.has(name));
+    },
+    isKnown,
+    within: (organizationId) =>
+      [...frozen.values()].filter((holds) => holdsIn(holds, organizationId)).map(({ kind, target }) => ({ kind, target })),
+    hear: (organizationId, freezes) => {
+      if (heard.size >= mostHeard) heard.clear();
+      heard.set(organizationId, new Set(freezes.map(({ kind, target }) => nameOf(kind, target))));
+    },
   };
 }
 
 function byTarget(freezes: readonly OpenFreeze[]): Map<string, Holds> {
   const frozen = new Map<string, Holds>();
   for (const { kind, target, organizationId } of freezes) {
-    const name = `${kind} ${target}`;
-    const holds = frozen.get(name) ?? { everywhere: false, within: new Set() };
+    const name = nameOf(kind, target);
+    const holds = frozen.get(name) ?? { kind, target, everywhere: false, organizations: new Set() };
     if (organizationId === null) holds.everywhere = true;
-    else holds.within.add(toId("organization", organizationId));
+    else holds.organizations.add(toId("organization", organizationId));
     frozen.set(name, holds);
   }
   return frozen;
 }
 
 /** Everything by which this use can be frozen. */
-function targetsOf(use: FreezableUse): string[] {
-  const targets = ["everything ", `organization ${use.organizationId}`];
-  if (use.ownerUserId !== null) targets.push(`owner ${use.ownerUserId}`);
-  for (const [kind, target] of Object.entries({
-    environment: use.environment,
-    key: use.keyId,
-    model: use.model,
-    provider: use.provider,
-  })) {
-    if (target !== undefined) targets.push(`${kind} ${target}`);
-  }
-  return targets;
+function namesOf(use: FreezableUse): string[] {
+  const names = [nameOf("everything", ""), nameOf("organization", use.organizationId)];
+  if (use.ownerUserId !== null) names.push(nameOf("owner", use.ownerUserId));
+  if (use.environment !== undefined) names.push(nameOf("environment", use.environment));
+  if (use.keyId !== undefined) names.push(nameOf("key", use.keyId));
+  if (use.model !== undefined) names.push(nameOf("model", use.model));
+  if (use.provider !== undefined) names.push(nameOf("provider", use.provider));
+  return names;
+}
+
+function nameOf(kind: FrozenTarget["kind"], target: string): string {
+  return `${kind} ${target}`;
 }
 
 function holdsIn(holds: Holds | undefined, organizationId: string): boolean {
-  return holds !== undefined && (holds.everywhere || holds.within.has(organizationId));
+  return holds !== undefined && (holds.everywhere || holds.organizations.has(organizationId));
 }

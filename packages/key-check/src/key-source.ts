@@ -1,4 +1,4 @@
-import type { KeyRecord } from "@nexus/contracts/key-record";
+import type { FrozenTarget, KeyRecord } from "@nexus/contracts/key-record";
 
 /** What was found under a digest, and how new it is. */
 export interface Found {
@@ -8,6 +8,8 @@ export interface Found {
   readonly generation: string;
   /** Every change up to this revision is in it. */
   readonly asOf: number;
+  /** What is frozen within the key's organization; absent where that was not told. */
+  readonly freezes?: readonly FrozenTarget[] | undefined;
 }
 
 /** Who can tell what a digest stands for. */

@@ -1,5 +1,5 @@
 /** Every statement of a verifier. */
-import type { KeyRecord } from "@nexus/contracts/key-record";
+import type { FrozenTarget, KeyRecord } from "@nexus/contracts/key-record";
 import { toId } from "@nexus/core";
 import type { Db, Views } from "@nexus/db";
 import { sql } from "kysely";
@@ -10,6 +10,7 @@ export interface FoundKey {
   hash: Buffer;
   pepperVersion: number;
   record: KeyRecord;
+  freezes: FrozenTarget[];
 }
 
 export interface FoundKeys {
@@ -23,9 +24,14 @@ export interface FoundKeys {
 /** The keys of these hashes and the moment of the feed at which they were so: one statement, one snapshot. */
 export async function findVerifiableKeys(db: Db, hashes: readonly Buffer[]): Promise<FoundKeys> {
   const { rows } = await sql<
-    { generation: string; as_of: bigint; newest_pepper: number } & { [C in keyof KeyRow]: KeyRow[C] | null }
+    { generation: string; as_of: bigint; newest_pepper: number; freezes: FrozenTarget[] } & {
+      [C in keyof KeyRow]: KeyRow[C] | null;
+    }
   >`
-    SELECT c.generation, c.rev AS as_of, (SELECT coalesce(max(version), 0) FROM key_peppers) AS newest_pepper, k.*
+    SELECT c.generation, c.rev AS as_of, (SELECT coalesce(max(version), 0) FROM key_peppers) AS newest_pepper,
+      (SELECT coalesce(json_agg(json_build_object('kind', f.target_kind, 'target', f.target)), '[]') FROM freezes f
+        WHERE f.thawed_at IS NULL AND (f.organization_id IS NULL OR f.organization_id = k.organization_id)) AS freezes,
+      k.*
     FROM change_counter c LEFT JOIN verifiable_keys k ON k.hash = ANY(${hashes}::bytea[])`.execute(db);
   const [first] = rows;
   if (!first) throw new Error("assertion failed: the change counter has its row");
@@ -33,7 +39,7 @@ export async function findVerifiableKeys(db: Db, hashes: readonly Buffer[]): Pro
     generation: first.generation,
     asOf: Number(first.as_of),
     newestPepper: first.newest_pepper,
-    keys: rows.flatMap((row) => (row.hash === null ? [] : [foundKey(row as KeyRow)])),
+    keys: rows.flatMap((row) => (row.hash === null ? [] : [foundKey(row as KeyRow & { freezes: FrozenTarget[] })])),
   };
 }
 
@@ -42,8 +48,8 @@ export async function readPepperFingerprints(db: Db): Promise<Map<number, Buffer
   return new Map(rows.map((row) => [row.version, row.fingerprint]));
 }
 
-function foundKey(row: KeyRow): FoundKey {
-  return { hash: row.hash, pepperVersion: row.pepper_version, record: recordOf(row) };
+function foundKey(row: KeyRow & { freezes: FrozenTarget[] }): FoundKey {
+  return { hash: row.hash, pepperVersion: row.pepper_version, record: recordOf(row), freezes: row.freezes };
 }
 
 function recordOf(row: KeyRow): KeyRecord {

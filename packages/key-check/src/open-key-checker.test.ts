@@ -263,6 +263,21 @@ describe("while the feed cannot be followed", () => {
     expect(await unavailable(checker, key)).toBe(true);
   });
 
+  it("whether a key is frozen comes with the answer once the blind seconds are over; where it does not, nobody can tell", async () => {
+    const { key, record } = issue();
+    const { checker, feed, recover } = await blind({ blindSeconds: 0, before: (checker) => checker.check(key) });
+    expect(feed.lease.isSighted()).toBe(false);
+    expect(await unavailable(checker, key)).toBe(true);
+    answerWith = async (digest) => ({ ...(await truth(digest)), freezes: [] });
+    expect(await checker.check(key)).toMatchObject({ valid: true });
+    const freezes = [{ kind: "organization", target: record.organization_id }] as const;
+    answerWith = async (digest) => ({ ...(await truth(digest)), freezes });
+    expect(await checker.check(key)).toEqual({ valid: false, code: "frozen" });
+    recover();
+    await waitFor(() => feed.lease.isSighted());
+    expect(await checker.check(key)).toMatchObject({ valid: true });
+  });
+
   it("a key that was refused is asked about, and an answer holds for its own check alone", async () => {
     const { key } = issue({ state: "disabled" });
     const { checker } = await blind({ blindSeconds: 60, before: (checker) => checker.check(key) });

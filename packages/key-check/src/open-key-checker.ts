@@ -4,6 +4,7 @@
  */
 import { hash } from "node:crypto";
 import type { ChangeFeed } from "@nexus/change-feed";
+import type { KeyRecord } from "@nexus/contracts/key-record";
 import type { ValidKey, VerifyKeyAnswer } from "@nexus/contracts/verify-key";
 import { type Clock, Problem } from "@nexus/core";
 import type { Freezes } from "./freezes.ts";
@@ -43,6 +44,8 @@ export interface KeyChecker {
 
 /** How long a digest that stood for nothing is not asked about again. */
 const unknownMs = 10_000;
+/** What a check without a lease waits for one before it asks others. */
+const sightedWithinMs = 250;
 /** Answers that are older than what this process knows already are asked for again so often. */
 const mostAttempts = 3;
 
@@ -59,7 +62,7 @@ class Checker implements KeyChecker {
   readonly #shapes: KeyShapes = openKeyShapes();
   readonly #maxPending: number;
   /** One question per digest, shared by all who may have its answer. */
-  readonly #pending = new Map<string, { minRev: number; answer: Promise<KnownKey> }>();
+  readonly #pending = new Map<string, { minRev: number; answer: Promise<Found> }>();
   #asking = 0;
 
   constructor({ feed, freezes, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
@@ -84,13 +87,17 @@ class Checker implements KeyChecker {
   }
 
   async check(key: string): Promise<VerifyKeyAnswer> {
-    const known = this.known(key);
+    let known = this.known(key);
     if (known) return known;
+    if (!this.#feed.lease.isSighted()) {
+      await this.#feed.untilSighted(sightedWithinMs);
+      known = this.known(key);
+      if (known) return known;
+    }
     const digest = hash("sha256", key, "base64url");
-    const entry = await this.#ask(digest);
-    // The key's own state is fresh, but whether it is frozen nobody here can tell.
-    if (entry.answer.valid && !this.#freezes.isKnown()) throw unavailable();
-    return this.#answer(entry);
+    const found = await this.#ask(digest);
+    if (found.record && !this.#freezes.isKnown()) this.#hearFreezes(found.record, found.freezes);
+    return this.#answer(this.#entry(found.record));
   }
 
   known(key: string): VerifyKeyAnswer | undefined {
@@ -105,9 +112,19 @@ class Checker implements KeyChecker {
     const known = this.#cache.get(text);
     const { generation, rev } = this.#feed.position();
     if (known && generation !== undefined && rev >= minRev && this.#feed.lease.isSighted()) {
-      return { record: known.record, generation, asOf: rev };
+      return { record: known.record, generation, asOf: rev, freezes: this.#freezesFor(known.record) };
     }
     return await this.#findNow(text, minRev);
+  }
+
+  #freezesFor(record: Found["record"]): Found["freezes"] {
+    return record ? this.#freezes.within(record.organization_id) : [];
+  }
+
+  /** Who cannot follow the feed knows what is frozen from the answer itself. @throws Problem `unavailable` when that does not say */
+  #hearFreezes(record: KeyRecord, freezes: Found["freezes"]): void {
+    if (!freezes) throw unavailable();
+    this.#freezes.hear(record.organization_id, freezes);
   }
 
   mayBeKey(text: string): boolean {
@@ -138,14 +155,14 @@ class Checker implements KeyChecker {
     return this.#freezes.refuses({ organizationId, ownerUserId: owner.id, environment, keyId });
   }
 
-  async #ask(digest: string): Promise<KnownKey> {
+  async #ask(digest: string): Promise<Found> {
     // What this process has applied it must never contradict, so an answer may not be older than that.
     const minRev = this.#feed.position().rev;
     const underWay = this.#pending.get(digest);
     // Without a lease nobody waits for this process before a receipt is given: only what is asked from now on is new enough.
     if (underWay && underWay.minRev >= minRev && this.#feed.lease.isSighted()) return await underWay.answer;
     if (this.#asking >= this.#maxPending) throw unavailable();
-    const answer = this.#findNow(digest, minRev).then(({ record }) => this.#entry(record));
+    const answer = this.#findNow(digest, minRev);
     const question = { minRev, answer };
     this.#pending.set(digest, question);
     this.#asking++;

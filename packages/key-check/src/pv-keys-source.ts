@@ -62,7 +62,14 @@ function readAnswer(body: unknown): Found {
   if (typeof generation !== "string" || !Number.isSafeInteger(asOf) || (key !== null && !isWhole(key))) {
     throw new Error("pv-keys answered in another shape");
   }
-  return { record: key ?? null, generation, asOf: asOf ?? 0 };
+  return { record: key ?? null, generation, asOf: asOf ?? 0, freezes: readFreezes(answer.freezes) };
+}
+
+function readFreezes(freezes: LookupKeyAnswer["freezes"]): Found["freezes"] {
+  if (freezes === undefined) return undefined;
+  const isList = Array.isArray(freezes) && freezes.every((one) => typeof one.kind === "string" && typeof one.target === "string");
+  if (!isList) throw new Error("pv-keys answered in another shape");
+  return freezes;
 }
 
 function isWhole(key: LookupKeyAnswer["key"] | undefined): boolean {

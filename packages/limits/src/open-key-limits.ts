@@ -11,7 +11,8 @@ import type { Admission, Admitted, LimitedKey } from "./limited-key.ts";
 import { LimitsLink } from "./redis/limits-link.ts";
 
 export interface KeyLimitsOptions {
-  cache: Cache;
+  /** `undefined`: there is no Redis, and each process keeps its share of every limit. */
+  cache: Cache | undefined;
   db: Db;
   clock: Clock;
   /** uuid: names this process, and no other one before or after it. */

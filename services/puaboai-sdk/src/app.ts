@@ -48,6 +48,7 @@ function callDeps(deps: Deps): CallDeps {
     clock,
     catalogue: deps.catalogue,
     gate: deps.gate,
+    limits: deps.limits,
     recorder: usage.recorder,
     budgets: deps.budgets,
     translate: (error) => toProblem(error, translate),

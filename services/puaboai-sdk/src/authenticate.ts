@@ -1,7 +1,7 @@
 /** Who calls the gateway: a program with an API key, or a person with a token from puabo-api. */
 import type { ValidKey } from "@nexus/contracts/verify-key";
 import { type KeyId, type OrganizationId, Problem, type UserId } from "@nexus/core";
-import { bearerOf, type Caller, type PersonCaller } from "@nexus/http";
+import { bearerOf, type Caller, type KeyCaller, type PersonCaller } from "@nexus/http";
 import { allowsAddress, type Verifier } from "@nexus/key-check";
 
 interface AuthDeps {
@@ -29,7 +29,17 @@ export async function authenticate(deps: AuthDeps, request: Presented): Promise<
   return callerFrom(answer);
 }
 
-function callerFrom(answer: ValidKey): Caller {
+/** A program, with all that its key carries. */
+interface ProgramCaller extends KeyCaller {
+  readonly record: ValidKey;
+}
+
+/** `undefined`: no program calls. */
+export function keyRecordOf(caller: Caller): ValidKey | undefined {
+  return caller.kind === "key" ? (caller as ProgramCaller).record : undefined;
+}
+
+function callerFrom(answer: ValidKey): ProgramCaller {
   return {
     kind: "key",
     keyId: answer.key_id as KeyId,
@@ -38,6 +48,7 @@ function callerFrom(answer: ValidKey): Caller {
     ownerUserId: answer.owner.kind === "user" ? (answer.owner.id as UserId | null) : null,
     scopes: answer.scopes,
     models: answer.models,
+    record: answer,
   };
 }
 

@@ -1,10 +1,11 @@
 import { hkdfSync } from "node:crypto";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import type { Environment } from "@nexus/config";
-import { type Clock, systemClock } from "@nexus/core";
+import { type Clock, newUuid, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens } from "@nexus/http";
 import { databaseSource, type KeySource, openVerifier, pvKeysSource, twoSources, type Verifier } from "@nexus/key-check";
+import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
 import { Budgets } from "./budgets/budgets.ts";
@@ -27,6 +28,7 @@ export interface Deps {
   /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
+  limits: KeyLimits;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   catalogue: Catalogue;
   usage: Usage;
@@ -82,18 +84,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   });
   opened.push(async () => budgets.close());
   const serviceTokens = loadServiceTokens(config);
-  const redis = openCache(config, logger, opened);
-  const verifier = openVerifier({
-    connection: connectionFrom(config),
-    redis,
-    source: keySource(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }),
-    clock,
-    logger,
-    service: "puaboai-sdk",
-    port: config.PORT,
-    blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
-  });
-  opened.push(() => verifier.close());
+  const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
   return {
     config,
     logger,
@@ -102,8 +93,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     database,
     audit,
     serviceTokens,
-    redis,
-    verifier,
+    ...keys,
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
       issuer: config.NEXUS_PUBLIC_URL,
@@ -115,6 +105,34 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     gate,
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
+}
+
+interface KeySourceDeps {
+  db: Db;
+  serviceToken: string;
+  logger: Logger;
+  clock: Clock;
+}
+
+/** What decides about the keys of callers, and about how much each may ask for. */
+function openKeys(config: GatewayConfig, deps: KeySourceDeps, opened: Close[]): Pick<Deps, "redis" | "verifier" | "limits"> {
+  const { db, logger, clock } = deps;
+  const redis = openCache(config, logger, opened);
+  const verifier = openVerifier({
+    connection: connectionFrom(config),
+    redis,
+    source: keySource(config, deps),
+    clock,
+    logger,
+    service: "puaboai-sdk",
+    port: config.PORT,
+    blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
+  });
+  opened.push(() => verifier.close());
+  const replicas = (): number => verifier.feed.liveVerifiers();
+  const limits = openKeyLimits({ cache: redis?.cache, db, clock, processId: newUuid(), replicas, logger });
+  opened.push(() => limits.close());
+  return { redis, verifier, limits };
 }
 
 async function openModelCatalogue(
@@ -158,10 +176,7 @@ function openCache(config: GatewayConfig, logger: Logger, opened: Close[]): Deps
 }
 
 /** pv-keys; and PostgreSQL itself while pv-keys is away, where the peppers are at hand. */
-function keySource(
-  config: GatewayConfig,
-  { db, serviceToken, logger, clock }: { db: Db; serviceToken: string; logger: Logger; clock: Clock },
-): KeySource {
+function keySource(config: GatewayConfig, { db, serviceToken, logger, clock }: KeySourceDeps): KeySource {
   const first = pvKeysSource({ url: config.PV_KEYS_INTERNAL_URL, serviceToken });
   const peppers = config.NEXUS_KEY_PEPPERS;
   if (!peppers) return first;

@@ -96,10 +96,10 @@ function fleetOf(scene: Scene, parts: Pick<Fleet, "keys" | "gateways" | "replica
     confirm: confirmer.confirm,
     revoke,
     heal: async () => {
-      for (const replica of replicas) await mend(replica);
       scene.redis.resume();
+      await Promise.all(replicas.map((replica) => mend(replica)));
       const probe = await waitFor(() => makeKey(), { timeoutMs: 20_000, what: "a key of a healed fleet" });
-      for (const replica of replicas) await untilAccepted(replica, probe.secret);
+      await Promise.all(replicas.map((replica) => untilAccepted(replica, probe.secret)));
     },
     stop: async () => {
       confirmer.close();

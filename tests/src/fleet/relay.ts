@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
  * `open`: bytes pass. `cut`: connections are destroyed and new ones refused at once. `hung`: connections stand and are
  * accepted, and nothing passes; what was sent meanwhile arrives when the wire is open again, as after a lost route.
  */
-export type WireState = "open" | "cut" | "hung";
+type WireState = "open" | "cut" | "hung";
 
 export interface Relay {
   readonly port: number;

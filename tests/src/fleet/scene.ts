@@ -15,7 +15,7 @@ import {
 import { type RedisProcess, startRedisProcess } from "./redis-process.ts";
 import type { Relay } from "./relay.ts";
 
-export type Person = ReturnType<FakeIssuer["person"]>;
+type Person = ReturnType<FakeIssuer["person"]>;
 
 export interface Scene {
   directory: string;

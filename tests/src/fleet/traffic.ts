@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Replica, Verdict } from "./replica.ts";
 
-export interface Check {
+interface Check {
   replica: string;
   secret: string;
   verdict: Verdict;

@@ -5,7 +5,8 @@ import { markerKey } from "./generation.ts";
 import { presenceScript, processKeyPrefix } from "./presence-script.ts";
 
 export interface LinkOptions {
-  cache: Cache;
+  /** `undefined`: there is no Redis, and each process keeps its share of every limit. */
+  cache: Cache | undefined;
   clock: Clock;
   /** Names this process, and no other one before or after it. */
   processId: string;
@@ -41,13 +42,13 @@ export class LimitsLink {
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    const { client } = options.cache;
     const first = Promise.withResolvers<void>();
     const onReady = (): void => void this.#meet().then(first.resolve);
     const onClose = (): void => void (this.#generation = undefined);
-    client.on("ready", onReady).on("close", onClose);
-    this.#stopListening = () => client.off("ready", onReady).off("close", onClose);
-    if (options.cache.isReady()) void this.#meet().then(first.resolve);
+    const client = options.cache?.client.on("ready", onReady).on("close", onClose);
+    this.#stopListening = () => void client?.off("ready", onReady).off("close", onClose);
+    if (!options.cache) first.resolve();
+    else if (options.cache.isReady()) onReady();
     const tooLate = delay(firstConnectionMs, undefined, { ref: false });
     this.opened = Promise.race([first.promise, tooLate]).then(() => void (this.#isOpened = true));
     this.#beat = setInterval(() => void this.#meet(), beatEveryMs).unref();
@@ -58,7 +59,7 @@ export class LimitsLink {
   }
 
   isUp(): boolean {
-    return this.#generation !== undefined && this.#options.cache.isReady();
+    return this.#generation !== undefined && this.#options.cache?.isReady() === true;
   }
 
   /** Called when Redis may have forgotten what this process holds there. */
@@ -68,11 +69,12 @@ export class LimitsLink {
 
   /** Runs a script that begins with `openGeneration`. @throws CacheUnavailable */
   async call(fn: LuaFunction, keys: readonly string[], args: readonly (string | number)[]): Promise<LinkAnswer> {
-    if (this.#generation === undefined) throw new CacheUnavailable("Redis has not been met yet");
+    const { cache } = this.#options;
+    if (!cache || this.#generation === undefined) throw new CacheUnavailable("Redis has not been met yet");
     const askedAt = this.#options.clock.monotonic();
     const elapsed = Math.ceil((askedAt - this.#timeAskedAt) * 1000);
     const header = [this.#generation, this.#epoch, this.#time, elapsed];
-    const answer = await this.#options.cache.call(fn, [markerKey, ...keys], [...header, ...args]);
+    const answer = await cache.call(fn, [markerKey, ...keys], [...header, ...args]);
     const [epoch, now, ...rest] = answer as [string, number, ...unknown[]];
     this.#learn(epoch, now, askedAt);
     return { epoch, now, rest };
@@ -87,7 +89,7 @@ export class LimitsLink {
   async close(): Promise<void> {
     clearInterval(this.#beat);
     this.#stopListening();
-    if (this.isUp()) await this.#options.cache.client.del(this.#processKey).catch(() => {});
+    if (this.isUp()) await this.#options.cache?.client.del(this.#processKey).catch(() => {});
   }
 
   get #processKey(): string {
@@ -107,7 +109,7 @@ export class LimitsLink {
   /** Learns whom it talks to, where that is not known, and says that this process lives. */
   async #meet(): Promise<void> {
     const { cache } = this.#options;
-    if (!cache.isReady()) return;
+    if (cache?.isReady() !== true) return;
     try {
       this.#generation ??= generationIn(await cache.client.info());
       const { rest } = await this.call(presenceScript, [this.#processKey], [deadAfterMs]);

@@ -1,7 +1,18 @@
 import { assert, type Clock, Problem } from "@nexus/core";
-import { addLogFields, callerOf, type FastifyRequest, type KeyCaller, type PersonCaller, requestContext } from "@nexus/http";
+import {
+  addLogFields,
+  callerOf,
+  type FastifyReply,
+  type FastifyRequest,
+  type KeyCaller,
+  type PersonCaller,
+  requestContext,
+} from "@nexus/http";
+import type { KeyLimits } from "@nexus/limits";
+import { keyRecordOf } from "../authenticate.ts";
 import type { Catalogue } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
+import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
 import { type CallLedger, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
 
@@ -10,6 +21,7 @@ export interface CallDeps extends LedgerDeps {
   clock: Clock;
   catalogue: Catalogue;
   gate: CallGate;
+  limits: Pick<KeyLimits, "admit">;
   /** Largest request body. */
   bodyLimitBytes: number;
   translate(error: unknown): Problem;
@@ -23,15 +35,34 @@ export interface OpenCall {
   body: Buffer;
 }
 
-/** Opens the account of a request and runs its work: whatever way it fails, one usage row says so. */
-export async function withLedger(
+interface AskedCall {
+  request: FastifyRequest;
+  reply: FastifyReply;
+  endpoint: UsageRow["endpoint"];
+}
+
+/**
+ * Opens the account of a request and runs its work: whatever way it fails, one usage row says so. A call that the key's limits
+ * refuse has no account: a flood of them costs nobody a row.
+ */
+export async function withLedger(deps: CallDeps, asked: AskedCall, work: (call: OpenCall) => Promise<void>): Promise<void> {
+  const caller = callerOf(asked.request);
+  assert(caller.kind !== "service", "the route lets no services in");
+  const record = keyRecordOf(caller);
+  if (!record) return await runCall(deps, { ...asked, caller }, work);
+  const admitted = await admitCall(deps.limits, record, asked.reply);
+  try {
+    await runCall(deps, { ...asked, caller }, work);
+  } finally {
+    admitted.release();
+  }
+}
+
+async function runCall(
   deps: CallDeps,
-  request: FastifyRequest,
-  endpoint: UsageRow["endpoint"],
+  { request, endpoint, caller }: AskedCall & Pick<OpenCall, "caller">,
   work: (call: OpenCall) => Promise<void>,
 ): Promise<void> {
-  const caller = callerOf(request);
-  assert(caller.kind !== "service", "the route lets no services in");
   const ledger = openCallLedger(deps, {
     endpoint,
     caller,

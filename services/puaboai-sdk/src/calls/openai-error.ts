@@ -32,6 +32,7 @@ function openAiError(document: ProblemDocument, problem: Problem): { error: Reco
 
 /** The kinds that clients of this API tell apart. */
 function typeOf(problem: Problem): string {
+  if (problem.code === "quota_exceeded") return "insufficient_quota";
   switch (problem.status) {
     case 401:
       return "authentication_error";

@@ -17,7 +17,7 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
     bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI chat completion, whole or streamed", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
-      await withLedger(deps, request, "chat.completions", async (call) => {
+      await withLedger(deps, { request, reply, endpoint: "chat.completions" }, async (call) => {
         const chat = readChatRequest(call.body);
         call.ledger.asked(chat.model, chat.stream);
         const model = deps.catalogue.find(chat.model, allowedModels(call.caller));

@@ -16,7 +16,7 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
     bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
-      await withLedger(deps, request, "embeddings", async ({ ledger, caller, body }) => {
+      await withLedger(deps, { request, reply, endpoint: "embeddings" }, async ({ ledger, caller, body }) => {
         const asked = readEmbeddingRequest(body);
         ledger.asked(asked.model, false);
         const model = deps.catalogue.find(asked.model, allowedModels(caller));

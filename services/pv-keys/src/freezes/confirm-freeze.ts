@@ -1,7 +1,6 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { FreezeAnswer } from "@nexus/contracts/freezes";
 import { toId } from "@nexus/core";
-import type { Logger } from "@nexus/telemetry";
 import { auditReceipt } from "../receipts/audit-receipt.ts";
 import { awaitReceipt, type ReceiptDeps } from "../receipts/await-receipt.ts";
 import type { FreezeRow } from "./freezes.store.ts";
@@ -13,7 +12,7 @@ import type { FreezeInput } from "./record-freeze-change.ts";
  * changed nothing only the receipt is given: its time counts from the question.
  */
 export async function confirmFreeze(
-  deps: ReceiptDeps & { audit: AuditWriter; logger: Logger },
+  deps: ReceiptDeps & { audit: AuditWriter },
   { row, isNew }: { row: FreezeRow; isNew: boolean },
   { freezer, context }: FreezeInput,
 ): Promise<FreezeAnswer> {

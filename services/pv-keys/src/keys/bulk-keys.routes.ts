@@ -1,9 +1,12 @@
 /** Many keys at once. */
 import * as contract from "@nexus/contracts/bulk-keys";
+import { ConfirmedBulkRevoked } from "@nexus/contracts/key-receipts";
+import { ReceiptQuery } from "@nexus/contracts/receipts";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { bulkCreateKeys } from "./bulk-create-keys.ts";
 import { bulkRevokeKeys } from "./bulk-revoke-keys.ts";
+import { confirmKeyChange } from "./confirm-key-change.ts";
 import { importKeys } from "./import-keys.ts";
 import { managerOf } from "./key-manager.ts";
 
@@ -36,12 +39,16 @@ export function addBulkKeyRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "End up to 1,000 keys for ever, by id or by filter, all or none",
       tags,
+      querystring: ReceiptQuery,
       body: contract.BulkRevokeRequest,
-      response: { 200: contract.BulkRevoked },
+      response: { 200: ConfirmedBulkRevoked, 202: ConfirmedBulkRevoked },
     },
-    handler: async (request) => {
+    handler: async (request, reply) => {
       const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
-      return await bulkRevokeKeys(deps, input);
+      const answer = await bulkRevokeKeys(deps, input);
+      if (request.query.wait !== "1" || answer.revoked.length === 0) return answer;
+      const receipt = await confirmKeyChange(deps, { ...input, keys: answer.revoked, revoked: true });
+      return reply.code(receipt.confirmed ? 200 : 202).send({ ...answer, receipt });
     },
   });
   app.route({

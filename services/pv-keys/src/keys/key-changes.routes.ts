@@ -1,8 +1,11 @@
 /** What is done to a key that is there. */
-import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
+import { ChangedKey, RotatedKey } from "@nexus/contracts/key-receipts";
 import * as contract from "@nexus/contracts/keys";
+import { type Receipt, ReceiptQuery } from "@nexus/contracts/receipts";
 import { type App, callerOf, type FastifyRequest, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import type { ChangeInput } from "./change-key.ts";
+import { confirmKeyChange } from "./confirm-key-change.ts";
 import { managerOf } from "./key-manager.ts";
 import { revokeKey } from "./revoke-key.ts";
 import { rotateKey } from "./rotate-key.ts";
@@ -11,8 +14,9 @@ import { updateKey } from "./update-key.ts";
 
 const tags = ["keys"];
 const config = { permission: "scope:keys:write" } as const;
-const target = { params: contract.KeyParams, querystring: contract.NoOptions };
-const response = { 200: contract.KeyAnswer };
+const target = { params: contract.KeyParams, querystring: ReceiptQuery };
+/** 202: changed, and some node may not know yet. */
+const response = { 200: ChangedKey, 202: ChangedKey };
 
 export function addKeyChangeRoutes(app: App, deps: Deps): void {
   app.route({
@@ -26,7 +30,12 @@ export function addKeyChangeRoutes(app: App, deps: Deps): void {
       body: contract.UpdateKeyRequest,
       response,
     },
-    handler: async (request) => ({ key: await updateKey(deps, { ...inputOf(request), request: request.body }) }),
+    handler: async (request, reply) => {
+      const input = inputOf(request);
+      const key = await updateKey(deps, { ...input, request: request.body });
+      const receipt = await receiptFor(deps, input, { key, wait: request.query.wait });
+      return reply.code(statusOf(receipt)).send({ key, ...receipt });
+    },
   });
   app.route({
     method: "POST",
@@ -37,31 +46,62 @@ export function addKeyChangeRoutes(app: App, deps: Deps): void {
       tags,
       ...target,
       body: contract.RotateKeyRequest,
-      response: { 200: CreatedOrSharedKey },
+      response: { 200: RotatedKey, 202: RotatedKey },
     },
-    handler: async (request) => await rotateKey(deps, { ...inputOf(request), request: request.body }),
+    handler: async (request, reply) => {
+      const input = inputOf(request);
+      const rotated = await rotateKey(deps, { ...input, request: request.body });
+      const receipt = await receiptFor(deps, input, { key: rotated.key, wait: request.query.wait });
+      return reply.code(statusOf(receipt)).send({ ...rotated, ...receipt });
+    },
   });
-  app.route({
-    method: "POST",
-    url: "/v1/keys/:id/disable",
-    config,
-    schema: { summary: "Refuse a key until it is enabled again", tags, ...target, response },
-    handler: async (request) => ({ key: await switchKey(deps, inputOf(request), "disabled") }),
-  });
-  app.route({
-    method: "POST",
-    url: "/v1/keys/:id/enable",
-    config,
-    schema: { summary: "Enable a disabled key", tags, ...target, response },
-    handler: async (request) => ({ key: await switchKey(deps, inputOf(request), "active") }),
-  });
-  app.route({
-    method: "POST",
-    url: "/v1/keys/:id/revoke",
-    config,
-    schema: { summary: "End a key for ever", tags, ...target, response },
-    handler: async (request) => ({ key: await revokeKey(deps, inputOf(request)) }),
-  });
+  addEndingRoutes(app, deps);
+}
+
+/** Whether a key works at all. */
+function addEndingRoutes(app: App, deps: Deps): void {
+  const endings = [
+    {
+      verb: "disable",
+      summary: "Refuse a key until it is enabled again",
+      apply: (input: ChangeInput) => switchKey(deps, input, "disabled"),
+    },
+    { verb: "enable", summary: "Enable a disabled key", apply: (input: ChangeInput) => switchKey(deps, input, "active") },
+    { verb: "revoke", summary: "End a key for ever", apply: (input: ChangeInput) => revokeKey(deps, input) },
+  ] as const;
+  for (const { verb, summary, apply } of endings) {
+    app.route({
+      method: "POST",
+      url: `/v1/keys/:id/${verb}`,
+      config,
+      schema: { summary, tags, ...target, response },
+      handler: async (request, reply) => {
+        const input = inputOf(request);
+        const key = await apply(input);
+        const receipt = await receiptFor(deps, input, { key, wait: request.query.wait, revoked: verb === "revoke" });
+        return reply.code(statusOf(receipt)).send({ key, ...receipt });
+      },
+    });
+  }
+}
+
+interface Waiting {
+  key: contract.Key;
+  wait: "0" | "1" | undefined;
+  revoked?: boolean;
+}
+
+async function receiptFor(
+  deps: Deps,
+  input: ChangeInput,
+  { key, wait, revoked = false }: Waiting,
+): Promise<{ receipt?: Receipt }> {
+  if (wait !== "1") return {};
+  return { receipt: await confirmKeyChange(deps, { ...input, keys: [key], revoked }) };
+}
+
+function statusOf({ receipt }: { receipt?: Receipt }): 200 | 202 {
+  return receipt && !receipt.confirmed ? 202 : 200;
 }
 
 function inputOf(request: FastifyRequest) {

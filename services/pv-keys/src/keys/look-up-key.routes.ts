@@ -17,7 +17,8 @@ export function addLookUpRoute(internal: App, { verifier }: Deps): void {
     handler: async (request) => {
       const { digest, min_rev: minRev } = request.body;
       const found = await verifier.checker.lookUp(Buffer.from(digest, "base64url"), minRev);
-      return { key: found.record, generation: found.generation, as_of: found.asOf };
+      const { record: key, generation, asOf: as_of, freezes = [] } = found;
+      return { key, generation, as_of, freezes: [...freezes] };
     },
   });
 }

@@ -1,6 +1,6 @@
 import type { AuditEntry, AuditWriter } from "@nexus/audit";
 import type { Receipt } from "@nexus/contracts/receipts";
-import { type Db, inTransaction } from "@nexus/db";
+import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
 
 interface Deps {
@@ -20,7 +20,7 @@ export async function auditReceipt(
 ): Promise<void> {
   const details = { rev, elapsed_ms, nodes: nodes.map((node) => ({ ...node })) };
   try {
-    await inTransaction(deps.db, (tx) => deps.audit.write(tx, { ...entry, outcome: "success", details }));
+    await deps.audit.write(deps.db, { ...entry, outcome: "success", details });
   } catch (error) {
     deps.logger.warn({ event: "receipt", action: entry.action, rev, err: error }, "a receipt could not be written down");
   }
