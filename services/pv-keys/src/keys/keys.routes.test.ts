@@ -306,7 +306,7 @@ describe("verifying", () => {
 
   it("revoking takes no option that is not there yet", async () => {
     const { key } = await make(alice, { name: "options" });
-    expect((await call("POST", `/v1/keys/${key.id}/revoke?wait=1`, alice)).status).toBe(422);
+    expect((await call("POST", `/v1/keys/${key.id}/revoke?now=1`, alice)).status).toBe(422);
     expect((await call("POST", `/v1/keys/${key.id}/revoke`, alice, { wait: 1 })).status).toBe(422);
     expect((await call("POST", `/v1/keys/${key.id}/revoke`, alice, {})).status).toBe(200);
   });
