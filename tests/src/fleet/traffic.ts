@@ -24,13 +24,15 @@ interface TrafficOptions {
   /** Callers for each replica; 2 unless told. */
   callers?: number;
   timeoutMs?: number;
+  /** Milliseconds between an answer and the same caller's next question; 0 unless told. */
+  thinkMs?: number;
 }
 
 /** Each caller asks one replica about one of the secrets after the other, drawn by lot. */
 export function startTraffic(
   replicas: readonly Replica[],
   secrets: readonly string[],
-  { callers = 2, timeoutMs = 3000 }: TrafficOptions = {},
+  { callers = 2, timeoutMs = 3000, thinkMs = 0 }: TrafficOptions = {},
 ): Traffic {
   const checks: Check[] = [];
   const answers = new Map<string, number>();
@@ -44,7 +46,8 @@ export function startTraffic(
       checks.push({ replica: replica.name, secret, verdict, startedAt, endedAt });
       if (verdict !== "silent") answers.set(replica.name, (answers.get(replica.name) ?? 0) + 1);
       // A caller that is refused at once comes back, but not in a spin.
-      if (verdict !== "accepted") await delay(2);
+      const restMs = verdict === "accepted" ? thinkMs : Math.max(2, thinkMs);
+      if (restMs > 0) await delay(restMs);
     }
   };
   const running = replicas.flatMap((replica) => Array.from({ length: callers }, () => run(replica)));
