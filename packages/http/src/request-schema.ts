@@ -56,7 +56,8 @@ function describeFaults(faults: readonly SchemaFault[], httpPart: string | undef
   const found = new Map<string, string>();
   for (const fault of faults) {
     for (const { pointer, detail } of describeFault(fault)) {
-      const shown = httpPart === "body" ? pointer : `?${unescapePointer(pointer.slice(1))}`;
+      const name = unescapePointer(pointer.slice(1));
+      const shown = httpPart === "body" ? pointer : httpPart === "headers" ? name : `?${name}`;
       if (!found.has(shown)) found.set(shown, detail);
     }
   }
