@@ -36,6 +36,16 @@ export const pageQuery = {
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: "`next_cursor` of the page before" })),
 };
 
+/** Of requests that make something: sent again with the same key within 24 hours, they make nothing twice. */
+export const idempotencyHeaders = Type.Object({
+  "idempotency-key": Type.Optional(
+    Type.String({
+      pattern: "^[!-~]{1,255}$",
+      description: "your own name for this request, such as a UUID; repeat it to repeat it safely",
+    }),
+  ),
+});
+
 /** `{ data, next_cursor, has_more }`. */
 export function page<T extends TSchema>(item: T) {
   return strictObject({

@@ -1,6 +1,8 @@
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import * as contract from "@nexus/contracts/key-formats";
 import { type App, personOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { createKeyFormat, presentFormat } from "./create-key-format.ts";
 import { listFormats } from "./key-formats.store.ts";
 import { removeKeyFormat } from "./remove-key-format.ts";
@@ -15,12 +17,14 @@ export function addKeyFormatRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Register the shape of foreign keys, so that they can be imported by hash",
       tags,
+      headers: idempotencyHeaders,
       body: contract.CreateKeyFormatRequest,
       response: { 201: contract.KeyFormatAnswer },
     },
     handler: async (request, reply) => {
       const input = { caller: personOf(request), request: request.body, context: requestContext(request) };
-      return reply.code(201).send({ format: await createKeyFormat(deps, input) });
+      const format = await doOnce(deps, { request, reply, holdsSecret: false }, (within) => createKeyFormat(within, input));
+      return reply.code(201).send({ format });
     },
   });
   app.route({

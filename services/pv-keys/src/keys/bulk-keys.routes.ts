@@ -1,9 +1,11 @@
 /** Many keys at once. */
 import * as contract from "@nexus/contracts/bulk-keys";
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import { ConfirmedBulkRevoked } from "@nexus/contracts/key-receipts";
 import { ReceiptQuery } from "@nexus/contracts/receipts";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { bulkCreateKeys } from "./bulk-create-keys.ts";
 import { bulkRevokeKeys } from "./bulk-revoke-keys.ts";
 import { confirmKeyChange } from "./confirm-key-change.ts";
@@ -24,12 +26,14 @@ export function addBulkKeyRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Make up to 100 keys, all or none",
       tags,
+      headers: idempotencyHeaders,
       body: contract.BulkCreateRequest,
       response: { 201: contract.BulkCreated },
     },
     handler: async (request, reply) => {
       const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
-      return reply.code(201).send(await bulkCreateKeys(deps, input));
+      const made = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => bulkCreateKeys(within, input));
+      return reply.code(201).send(made);
     },
   });
   app.route({
@@ -59,12 +63,14 @@ export function addBulkKeyRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Take over up to 1,000 foreign keys by their SHA-256, all or none",
       tags,
+      headers: idempotencyHeaders,
       body: contract.ImportKeysRequest,
       response: { 201: contract.ImportedKeys },
     },
     handler: async (request, reply) => {
       const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
-      return reply.code(201).send(await importKeys(deps, input));
+      const made = await doOnce(deps, { request, reply, holdsSecret: false }, (within) => importKeys(within, input));
+      return reply.code(201).send(made);
     },
   });
 }

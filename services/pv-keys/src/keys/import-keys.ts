@@ -32,8 +32,10 @@ export async function importKeys(deps: CreateKeyDeps, input: ImportInput): Promi
     return await importOnce(deps, input);
   } catch (error) {
     // Another import of the same key was faster: now it is there to be named.
-    if (isUniqueViolation(error, "api_key_versions_hash_key")) return await importOnce(deps, input);
-    throw error;
+    if (!isUniqueViolation(error, "api_key_versions_hash_key")) throw error;
+    // A transaction that somebody else opened is lost with the statement that failed.
+    if (deps.db.isTransaction) throw new Problem("conflict", "Another import of the same key was faster.", { cause: error });
+    return await importOnce(deps, input);
   }
 }
 

@@ -1,9 +1,11 @@
 /** What is done to a key that is there. */
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import { ChangedKey, RotatedKey } from "@nexus/contracts/key-receipts";
 import * as contract from "@nexus/contracts/keys";
 import { type Receipt, ReceiptQuery } from "@nexus/contracts/receipts";
 import { type App, callerOf, type FastifyRequest, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import type { ChangeInput } from "./change-key.ts";
 import { confirmKeyChange } from "./confirm-key-change.ts";
 import { managerOf } from "./key-manager.ts";
@@ -45,12 +47,14 @@ export function addKeyChangeRoutes(app: App, deps: Deps): void {
       summary: "A new secret for the same key; older ones still work for the overlap",
       tags,
       ...target,
+      headers: idempotencyHeaders,
       body: contract.RotateKeyRequest,
       response: { 200: RotatedKey, 202: RotatedKey },
     },
     handler: async (request, reply) => {
       const input = inputOf(request);
-      const rotated = await rotateKey(deps, { ...input, request: request.body });
+      const work = { ...input, request: request.body };
+      const rotated = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => rotateKey(within, work));
       const receipt = await receiptFor(deps, input, { key: rotated.key, wait: request.query.wait });
       return reply.code(statusOf(receipt)).send({ ...rotated, ...receipt });
     },

@@ -1,10 +1,12 @@
 /** Keys one by one: make, read, change. */
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
 import * as contract from "@nexus/contracts/keys";
 import { Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { addBulkKeyRoutes } from "./bulk-keys.routes.ts";
 import { createKey } from "./create-key.ts";
 import { addKeyChangeRoutes } from "./key-changes.routes.ts";
@@ -32,12 +34,14 @@ function addCreateRoute(app: App, deps: Deps): void {
     schema: {
       summary: "Make a key; its secret is in this answer, or behind a one-time link, and nowhere else",
       tags,
+      headers: idempotencyHeaders,
       body: contract.CreateKeyRequest,
       response: { 201: CreatedOrSharedKey },
     },
     handler: async (request, reply) => {
       const manager = managerOf(callerOf(request));
-      const made = await createKey(deps, { manager, request: request.body, context: requestContext(request) });
+      const input = { manager, request: request.body, context: requestContext(request) };
+      const made = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => createKey(within, input));
       return reply.code(201).header("location", `/v1/keys/${made.key.id}`).send(made);
     },
   });
