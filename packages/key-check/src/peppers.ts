@@ -11,26 +11,26 @@ export interface Peppers {
 
 const shortest = 32;
 
-/** Lines of `version:secret`; the highest version is the current one. */
+/** Entries of `version:secret`, separated by spaces or line ends; the highest version is the current one. */
 export const peppersField: Field<Peppers> = {
-  doc: "Peppers of the key hashes, one `version:secret` a line; the highest version makes new hashes, older ones still verify.",
+  doc: "Peppers of the key hashes, as `version:secret` separated by spaces or line ends; the highest version makes new hashes, older ones still verify.",
   secret: true,
   fallback: undefined,
   parse: (text) => {
     const versions = new Map(
       text
-        .split("\n")
-        .filter((line) => line.trim() !== "")
-        .map(parseLine),
+        .split(/\s+/)
+        .filter((entry) => entry !== "")
+        .map(parseEntry),
     );
-    if (versions.size === 0) throw new Error("must hold at least one line version:secret");
+    if (versions.size === 0) throw new Error("must hold at least one version:secret");
     return { current: Math.max(...versions.keys()), versions };
   },
 };
 
-function parseLine(line: string): [number, string] {
-  const match = /^([1-9]\d{0,3}):(\S+)$/.exec(line.trim());
-  if (!match?.[1] || !match[2]) throw new Error("must hold lines of the form version:secret");
+function parseEntry(entry: string): [number, string] {
+  const match = /^([1-9]\d{0,3}):(\S+)$/.exec(entry);
+  if (!match?.[1] || !match[2]) throw new Error("must hold entries of the form version:secret");
   if (isPublishedValue(match[2])) throw new Error("holds a value printed in a public document; make a new one");
   if (match[2].length < shortest) throw new Error(`must hold secrets of at least ${shortest} characters`);
   return [Number(match[1]), match[2]];

@@ -10,11 +10,15 @@ const names = {
   keysPassword: "db_nexus_keys_password",
   jwtSecret: "jwt_secret",
   keyPeppers: "key_peppers",
+  keyEncryptionKeys: "key_encryption_keys",
   auditKey: "audit_key",
   apiToken: "token_puabo_api",
   aiToken: "token_puaboai_sdk",
   keysToken: "token_pv_keys",
 } as const;
+
+/** Their files hold `version:secret`. */
+const versioned: ReadonlySet<string> = new Set<keyof typeof names>(["keyPeppers", "keyEncryptionKeys"]);
 
 /** Paths of the secret files by use. */
 export type SecretFiles = Record<keyof typeof names, string>;
@@ -24,7 +28,8 @@ export function openInstallationSecrets(dataDirectory: string): SecretFiles {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const files = Object.entries(names).map(([use, name]) => {
     const path = join(directory, name);
-    if (!existsSync(path)) writeNew(path, use === "keyPeppers" ? `1:${fresh()}` : fresh());
+    // A use that came with an update is missing in an older installation, and made now.
+    if (!existsSync(path)) writeNew(path, versioned.has(use) ? `1:${fresh()}` : fresh());
     return [use, path];
   });
   return Object.fromEntries(files) as SecretFiles;

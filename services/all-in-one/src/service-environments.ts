@@ -70,6 +70,7 @@ export function serviceEnvironments({ config, own, secrets, database, cache, dat
       DB_PASSWORD_FILE: secrets.keysPassword,
       REDIS_URL: cache.url,
       NEXUS_KEY_PEPPERS_FILE: secrets.keyPeppers,
+      NEXUS_KEY_ENCRYPTION_KEYS_FILE: secrets.keyEncryptionKeys,
       NEXUS_SERVICE_TOKEN_FILE: secrets.keysToken,
       NEXUS_CALLER_TOKEN_FILES: `puabo-api=${secrets.apiToken},puaboai-sdk=${secrets.aiToken}`,
     },
@@ -83,7 +84,7 @@ export function internal(port: number): number {
 
 /** Variables that the composition sets itself, whatever its own environment says. */
 const platformSettings =
-  /^(PORT|DATABASE_URL|DB_|REDIS_|JWT_SECRET|NEXUS_(AUDIT_KEY|KEY_PEPPERS|SERVICE_TOKEN|CALLER_TOKEN|.*_INTERNAL_PORT$))/;
+  /^(PORT|DATABASE_URL|DB_|REDIS_|JWT_SECRET|NEXUS_(AUDIT_KEY|KEY_PEPPERS|KEY_ENCRYPTION_KEYS|SERVICE_TOKEN|CALLER_TOKEN|.*_INTERNAL_PORT$))/;
 
 export function withoutPlatformSettings(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !platformSettings.test(name)));

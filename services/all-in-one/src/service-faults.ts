@@ -28,6 +28,7 @@ function standIns(): Environment {
     JWT_SECRET: value,
     NEXUS_AUDIT_KEY: value,
     NEXUS_KEY_PEPPERS: `1:${value}`,
+    NEXUS_KEY_ENCRYPTION_KEYS: `1:${value}`,
   };
 }
 

@@ -6,7 +6,7 @@ import { inspect, must, run, until } from "./engine.ts";
 import { applications, containers, type Scene } from "./scene.ts";
 import { ask, chat, expectStatus, signIn } from "./user.ts";
 
-const isSecret = (name: string): boolean => /PASSWORD|SECRET|PEPPERS|AUDIT_KEY|TOKEN_/.test(name);
+const isSecret = (name: string): boolean => /PASSWORD|SECRET|PEPPERS|ENCRYPTION_KEYS|AUDIT_KEY|TOKEN_/.test(name);
 
 export async function seeContainers({ origins }: Scene): Promise<void> {
   const ports = Object.values(origins).map((origin) => new URL(String(origin)).port);

@@ -68,8 +68,9 @@ async function choosePorts(copy: string): Promise<typeof usual> {
     /^([A-Z_]+)=(.*)$/gm,
     (line, name: string, value: string) => {
       if (name in settings) return `${name}=${settings[name]}`;
-      if (value !== "" || optional.includes(name) || !/PASSWORD|SECRET|PEPPERS|AUDIT_KEY|TOKEN_/.test(name)) return line;
-      return `${name}=${name === "NEXUS_KEY_PEPPERS" ? "1:" : ""}${randomBytes(32).toString("base64url")}`;
+      if (value !== "" || optional.includes(name) || !/PASSWORD|SECRET|PEPPERS|ENCRYPTION_KEYS|AUDIT_KEY|TOKEN_/.test(name))
+        return line;
+      return `${name}=${/PEPPERS|ENCRYPTION_KEYS/.test(name) ? "1:" : ""}${randomBytes(32).toString("base64url")}`;
     },
   );
   writeFileSync(join(copy, ".env.pf"), text, { mode: 0o600 });

@@ -1,9 +1,9 @@
 /** Everything before the first container: settings, checks, secrets, images. */
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDocker } from "../docker/open-docker.ts";
 import { envFileName, readEnvValues } from "../env-file/read-env-values.ts";
-import { renderFresh } from "../env-file/render-env-file.ts";
+import { addLaterSecrets, renderFresh } from "../env-file/render-env-file.ts";
 import { secretsGroup, writeSecretFiles } from "../env-file/secret-files.ts";
 import { gatherFacts } from "../preflight/gather-facts.ts";
 import { renderReport } from "../preflight/render-report.ts";
@@ -23,19 +23,21 @@ async function validate(deployment: Deployment): Promise<string> {
   throw new StepError("the pre-flight says no-go", { evidence: renderReport({ ...report, results: failed }) });
 }
 
-/** The first deployment makes `.env.pf`; later ones keep it as it is. */
+/** The first deployment makes `.env.pf`; later ones keep it, and add what a newer release needs. */
 async function prepareSettings(deployment: Deployment): Promise<string> {
   const { directory, environment, project, commit } = deployment;
   const path = join(directory, envFileName);
   const isFirst = !existsSync(path);
-  if (isFirst) {
-    writeFileSync(`${path}.new`, renderFresh(), { mode: 0o600 });
+  const text = isFirst ? renderFresh() : addLaterSecrets(readFileSync(path, "utf8"));
+  if (text !== undefined) {
+    writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
   deployment.values = readEnvValues(directory);
   deployment.docker = openDocker({ directory, project, environment, values: deployment.values, commit });
   if (!writeSecretFiles(join(directory, "secrets"), deployment.values)) await giveSecretsToGroup(deployment);
-  return isFirst ? "made .env.pf with fresh secrets; keep a copy of it in a safe place" : "kept .env.pf";
+  if (isFirst) return "made .env.pf with fresh secrets; keep a copy of it in a safe place";
+  return text === undefined ? "kept .env.pf" : "added new secrets to .env.pf; keep a new copy of it in a safe place";
 }
 
 /** An ordinary user may not give files to a group that is not theirs; a container of the engine may. */

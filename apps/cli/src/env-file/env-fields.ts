@@ -29,6 +29,8 @@ export interface SecretField extends Named {
   /** An optional secret may be empty; a required one is made at the first deployment. */
   readonly required: boolean;
   readonly make: () => string;
+  /** Not known to the first release: where an older `.env.pf` lacks it, the next deployment adds it. */
+  readonly cameLater?: boolean;
   /** What of the value has to be secret, where the value has a frame around it. */
   readonly core?: (value: string) => string;
 }
@@ -122,15 +124,26 @@ const authentication: EnvField[] = [
   ),
 ].map((field) => ({ ...field, group: "Authentication" }));
 
+/** Secrets of which several versions may be in use at once. */
+const versioned = { make: () => `1:${fresh()}`, core: (value: string) => value.replace(/^\d+:/, "") };
+
 const keysAndAudit: EnvField[] = [
   {
     ...secret(
       "NEXUS_KEY_PEPPERS",
-      "Peppers of API keys as version:secret; add a higher version to rotate, keep the old.",
+      "Peppers of API keys as version:secret; add a higher version after a space to rotate, keep the old.",
       "key_peppers",
     ),
-    make: () => `1:${fresh()}`,
-    core: (value: string) => value.replace(/^\d+:/, ""),
+    ...versioned,
+  },
+  {
+    ...secret(
+      "NEXUS_KEY_ENCRYPTION_KEYS",
+      "Wrap the keys of stored secrets, as version:secret; add a higher version after a space to rotate, keep the old.",
+      "key_encryption_keys",
+    ),
+    ...versioned,
+    cameLater: true,
   },
   secret("NEXUS_AUDIT_KEY", "Authenticates audit entries and commits to personal data in them.", "audit_key"),
 ].map((field) => ({ ...field, group: "Keys and audit" }));

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { envFields, secretFields } from "./env-fields.ts";
 import { parseEnvFile } from "./parse-env-file.ts";
-import { renderExample, renderFresh } from "./render-env-file.ts";
+import { addLaterSecrets, renderExample, renderFresh } from "./render-env-file.ts";
 
 const seedNames =
   "NODE_ENV PORT DB_HOST DB_PORT DB_NAME DB_USER DB_PASSWORD REDIS_HOST REDIS_PORT OAUTH_CLIENT_ID OAUTH_CLIENT_SECRET JWT_SECRET";
@@ -40,5 +40,25 @@ describe("a fresh .env.pf", () => {
       const value = values.get(field.name);
       if (field.kind === "setting" && value) expect(field.refuse?.(value), field.name).toBeUndefined();
     }
+  });
+});
+
+describe("the .env.pf of an older release", () => {
+  const later = secretFields.filter((field) => field.cameLater).map(({ name }) => name);
+  const current = renderFresh();
+  const older = current.replaceAll(new RegExp(`^(?:${later.join("|")})=.*\n`, "gm"), "");
+
+  it("gets the secrets that came later, and keeps every byte that it had", () => {
+    expect(later).toContain("NEXUS_KEY_ENCRYPTION_KEYS");
+    const updated = addLaterSecrets(older);
+    expect(updated?.startsWith(older.trimEnd())).toBe(true);
+    const { values, faults } = parseEnvFile(updated ?? "");
+    expect(faults).toEqual([]);
+    for (const name of later) expect(values.get(name)).toMatch(/^1:[\w-]{43}$/);
+  });
+
+  it("is left alone when nothing is missing, and where somebody emptied a value on purpose", () => {
+    expect(addLaterSecrets(current)).toBeUndefined();
+    expect(addLaterSecrets(`${older}${later.map((name) => `${name}=\n`).join("")}`)).toBeUndefined();
   });
 });

@@ -1,4 +1,5 @@
-import { type EnvField, envFields } from "./env-fields.ts";
+import { type EnvField, envFields, secretFields } from "./env-fields.ts";
+import { parseEnvFile } from "./parse-env-file.ts";
 
 const heading = {
   example: [
@@ -21,6 +22,18 @@ export function renderExample(): string {
 export function renderFresh(given: ReadonlyMap<string, string> = new Map()): string {
   const made = (field: EnvField): string => (field.kind === "setting" ? field.default : field.required ? field.make() : "");
   return render(heading.fresh, (field) => given.get(field.name) || made(field));
+}
+
+/**
+ * The text of an older `.env.pf` with the secrets that came later and are not in it; the rest stays as it is.
+ * @returns `undefined` when nothing is missing
+ */
+export function addLaterSecrets(text: string): string | undefined {
+  const { values } = parseEnvFile(text);
+  const missing = secretFields.filter(({ name, cameLater }) => cameLater && !values.has(name));
+  if (missing.length === 0) return undefined;
+  const lines = missing.flatMap((field) => ["", `# ${field.doc}`, `${field.name}=${field.make()}`]);
+  return `${text.trimEnd()}\n${lines.join("\n")}\n`;
 }
 
 function render(intro: readonly string[], valueOf: (field: EnvField) => string): string {

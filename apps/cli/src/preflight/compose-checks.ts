@@ -243,7 +243,8 @@ const hardening: readonly Check[] = [
         Object.entries(environment)
           .filter(
             ([name, value]) =>
-              value && (secrets.some((secret) => value.includes(secret)) || /(PASSWORD|SECRET|PEPPERS|_KEY|_TOKEN)$/.test(name)),
+              value &&
+              (secrets.some((secret) => value.includes(secret)) || /(PASSWORD|SECRET|PEPPERS|_KEYS?|_TOKEN)$/.test(name)),
           )
           .map(([name]) => `${service}: ${name} is given as a variable`),
       );

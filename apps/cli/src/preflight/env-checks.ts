@@ -58,7 +58,9 @@ export const envChecks: readonly Check[] = [
       fix: "Make a value with: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='",
     },
     (values) => [
-      ...secretFields.filter(({ name, required }) => required && !values.get(name)).map(({ name }) => `${name} is missing`),
+      ...secretFields
+        .filter(({ name, required, cameLater }) => required && !values.get(name) && !(cameLater && !values.has(name)))
+        .map(({ name }) => `${name} is missing`),
       ...pairs
         .filter(([one, other]) => Boolean(values.get(one)) !== Boolean(values.get(other)))
         .map((pair) => `${pair.join(" and ")} go together`),

@@ -8,16 +8,16 @@ import { CannotOpen, type KeyEncryption, type KeyEncryptionKey } from "./key-enc
 const shortest = 32;
 const keyBytes = 32;
 
-/** Lines of `version:secret`; the highest version is the current one. */
+/** Entries of `version:secret`, separated by spaces or line ends; the highest version is the current one. */
 export const keyEncryptionField: Field<KeyEncryption | undefined> = optional({
-  doc: "Key-encryption keys of the stored secrets, one `version:secret` a line, at least 32 characters each; the highest version wraps, older ones still unwrap. Without any, secrets cannot be kept.",
+  doc: "Key-encryption keys of the stored secrets, as `version:secret` separated by spaces or line ends, at least 32 characters each; the highest version wraps, older ones still unwrap. Without any, secrets cannot be kept.",
   secret: true,
   fallback: undefined,
   parse: (text) => {
-    const lines = text.split("\n").filter((line) => line.trim() !== "");
-    const keys = lines.map(parseLine).toSorted((a, b) => b.version - a.version);
+    const entries = text.split(/\s+/).filter((entry) => entry !== "");
+    const keys = entries.map(parseEntry).toSorted((a, b) => b.version - a.version);
     const [first] = keys;
-    if (!first) throw new Error("must hold at least one line version:secret");
+    if (!first) throw new Error("must hold at least one version:secret");
     if (new Set(keys.map(({ version }) => version)).size < keys.length) throw new Error("holds a version twice");
     const held = keys.map(heldKey);
     if (new Set(held.map(({ fingerprint }) => fingerprint)).size < held.length) {
@@ -27,21 +27,21 @@ export const keyEncryptionField: Field<KeyEncryption | undefined> = optional({
   },
 });
 
-interface Line {
+interface Entry {
   version: number;
   secret: string;
 }
 
-function parseLine(line: string): Line {
-  const match = /^([1-9]\d{0,3}):(\S+)$/.exec(line.trim());
-  if (!match?.[1] || !match[2]) throw new Error("must hold lines of the form version:secret");
+function parseEntry(entry: string): Entry {
+  const match = /^([1-9]\d{0,3}):(\S+)$/.exec(entry);
+  if (!match?.[1] || !match[2]) throw new Error("must hold entries of the form version:secret");
   if (isPublishedValue(match[2])) throw new Error("holds a value printed in a public document; make a new one");
   if (match[2].length < shortest) throw new Error(`must hold secrets of at least ${shortest} characters`);
   return { version: Number(match[1]), secret: match[2] };
 }
 
 /** @internal */
-export function heldKey({ version, secret }: Line): KeyEncryptionKey {
+export function heldKey({ version, secret }: Entry): KeyEncryptionKey {
   const key = Buffer.from(hkdfSync("sha256", secret, "", "nexus key-encryption key v1", keyBytes));
   return {
     name: `file:${version}`,

@@ -26,7 +26,7 @@ afterAll(() => scene.close());
 
 describe("the field", () => {
   it.each([
-    ["", "at least one line"],
+    ["", "at least one version:secret"],
     ["one", "version:secret"],
     ["0:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "version:secret"],
     ["1:short", "at least 32"],
@@ -38,7 +38,7 @@ describe("the field", () => {
 
   it("the highest version wraps, whatever the order, and each opens its own", async () => {
     const other = randomBytes(32).toString("base64url");
-    const encryption = keyEncryptionField.parse(`\n 9:${first}\n10:${other} \n`);
+    const encryption = keyEncryptionField.parse(`\n 9:${first} 10:${other} \n`);
     expect(encryption?.current.name).toBe("file:10");
     expect(encryption?.keys.map(({ name }) => name)).toEqual(["file:10", "file:9"]);
     const [ten, nine] = encryption!.keys as [KeyEncryptionKey, KeyEncryptionKey];
