@@ -7,7 +7,13 @@ const main = new URL("main.ts", import.meta.url).pathname;
 
 it("--list names every benchmark with what, against and bar", async () => {
   const listed = JSON.parse(await bench("--list", "--json")) as Record<string, string>[];
-  expect(listed.map(({ id }) => id)).toEqual(["keys-verify-process", "keys-verify-http", "gateway-chat", "gateway-stream"]);
+  expect(listed.map(({ id }) => id)).toEqual([
+    "keys-verify-process",
+    "keys-verify-http",
+    "keys-limits",
+    "gateway-chat",
+    "gateway-stream",
+  ]);
   for (const one of listed) expect(Object.keys(one)).toEqual(["id", "what", "against", "bar"]);
   const table = await bench("--list");
   for (const { id, bar } of listed)
