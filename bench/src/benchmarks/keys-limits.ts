@@ -22,7 +22,7 @@ const sides: readonly { name: string; limits: readonly KeyLimit[] }[] = [
       { name: "day", limit: 100_000, window_seconds: 86_400 },
     ],
   },
-  { name: "one wide window", limits: [{ name: "minute", limit: 60_000_000, window_seconds: 60 }] },
+  { name: "one wide window", limits: [{ name: "minute", limit: 6_000_000, window_seconds: 60 }] },
 ];
 
 /** A call is too many when more than limit + rate × t were admitted up to its time, over all replicas together. */

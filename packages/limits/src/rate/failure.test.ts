@@ -142,7 +142,7 @@ describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) =>
     expect(await admitted(late.limits, key, 256)).toBe(0);
   });
 
-  test("however often Redis goes and comes back, no more than one window beyond the limit is admitted", async () => {
+  test("outages that follow one another admit no more than one window beyond the limit, all together", async () => {
     const server = await startServer(kind);
     const opened = [
       await open(server, { replicas: 3 }),
