@@ -2,6 +2,7 @@
  * The limits of keys, in the process that is asked. The usual answer is given at once, out of what Redis and PostgreSQL have leased
  * to this process; only when that is used up does somebody wait.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { Cache } from "@nexus/redis";
@@ -28,7 +29,7 @@ export interface KeyLimits {
    * @throws Problem `unavailable` (the promise) when a quota is used up here and PostgreSQL is away
    */
   admit(key: LimitedKey, cost?: number): Admission | Promise<Admission>;
-  /** Gives back what is leased and unspent. */
+  /** Gives back what is leased and unspent; waits two seconds at most for who should hear of it. */
   close(): Promise<void>;
 }
 
@@ -36,6 +37,7 @@ const sweepEveryMs = 50;
 /** A key that nobody used for this long is forgotten, unless something of it is still held. */
 const forgetAfterMs = 60_000;
 const sweptAtOnce = 1000;
+const longestCloseMs = 2000;
 
 const unlimited: Admitted = Object.freeze({ admitted: true, states: Object.freeze([]), release: () => {} });
 
@@ -82,7 +84,8 @@ class LimitedKeys implements KeyLimits {
   async close(): Promise<void> {
     clearInterval(this.#sweep);
     const now = this.#deps.clock.monotonic();
-    await Promise.all([...this.#holding].map((holder) => holder.settle(now, "now")));
+    const settled = Promise.all([...this.#holding].map((holder) => holder.settle(now, "now")));
+    await Promise.race([settled, delay(longestCloseMs, undefined, { ref: false })]);
     await this.#link.close();
   }
 

@@ -27,7 +27,7 @@ export async function startRedisProcess(kind: RedisKind): Promise<RedisProcess> 
   const password = randomBytes(12).toString("hex");
   let child: ChildProcess;
   const start = async (): Promise<void> => {
-    child = kind === "embedded" ? spawnEmbedded(port, password) : spawnServer(port, password);
+    child = kind === "embedded" ? spawnEmbedded(port, password) : spawnServer(kind, port, password);
     await waitFor(() => accepts(port), { what: kind });
   };
   await start();
@@ -45,7 +45,7 @@ export async function startRedisProcess(kind: RedisKind): Promise<RedisProcess> 
   };
 }
 
-function spawnServer(port: number, password: string): ChildProcess {
+function spawnServer(program: string, port: number, password: string): ChildProcess {
   const settings = { port: String(port), bind: "127.0.0.1", requirepass: password, save: "", appendonly: "no" };
   return spawn(
     "redis-server",
