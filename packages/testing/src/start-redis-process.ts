@@ -48,7 +48,7 @@ export async function startRedisProcess(kind: RedisKind): Promise<RedisProcess> 
 function spawnServer(program: string, port: number, password: string): ChildProcess {
   const settings = { port: String(port), bind: "127.0.0.1", requirepass: password, save: "", appendonly: "no" };
   return spawn(
-    "redis-server",
+    program,
     Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
     {
       cwd: "/",
