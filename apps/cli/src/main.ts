@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { deployCommand } from "./deploy/deploy-command.ts";
 import { preflightCommand } from "./preflight/preflight-command.ts";
+import { scanCommand } from "./scan/scan-command.ts";
 
 const list = (text: string): string[] => text.split(",").filter(Boolean);
 const projectName = (text: string): string => {
@@ -27,7 +28,7 @@ function isAlive(pid: number): boolean {
 }
 
 const program = new Command("nexus")
-  .description("Checks and brings up the deployment of docker-compose.pf.yml.")
+  .description("Checks and brings up the deployment of docker-compose.pf.yml, and finds keys where they should not be.")
   .showHelpAfterError();
 const directory = new Option("--directory <path>", "folder of docker-compose.pf.yml")
   .default(resolve("."), "the present folder")
@@ -57,6 +58,19 @@ program
   .option("--json", "print one JSON document at the end instead of progress")
   .action(async (options) => {
     process.exitCode = await deployCommand({ ...surroundings, ...options });
+  });
+
+program
+  .command("keys")
+  .description("About platform keys, offline.")
+  .command("scan")
+  .description("Finds platform keys in files: exit code 0 none, 1 found, 2 not everything could be read.")
+  .argument("<path...>", "files and folders; - is the standard input")
+  .option("--json", "one JSON object a line")
+  .option("--hashes", "show the SHA-256 of each key, for POST /v1/leaks/hashes")
+  .action(async (paths, options) => {
+    const printError = (text: string): void => void process.stderr.write(text);
+    process.exitCode = await scanCommand({ ...surroundings, printError, input: process.stdin, paths, ...options });
   });
 
 await program.parseAsync();
