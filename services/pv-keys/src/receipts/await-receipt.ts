@@ -3,7 +3,6 @@ import { confirmChange, currentGeneration, type LeaseWatch, type Receipt as Conf
 import type { Receipt } from "@nexus/contracts/receipts";
 import type { Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import type { Verifier } from "@nexus/key-check";
 import type { Logger } from "@nexus/telemetry";
 
 export interface ReceiptDeps {
@@ -11,7 +10,6 @@ export interface ReceiptDeps {
   clock: Clock;
   leases: LeaseWatch;
   logger: Logger;
-  verifier: Pick<Verifier, "feed">;
 }
 
 /**
@@ -24,7 +22,9 @@ export async function awaitReceipt(deps: ReceiptDeps, change: { rev: number; end
   // Later than the commit, if anything: silence is counted from here, so nobody's is taken for longer than it was.
   const committedAt = deps.clock.monotonic();
   try {
-    const generation = deps.verifier.feed.position().generation ?? (await currentGeneration(deps.db));
+    // Asked of the database itself: right after a restore what this process knows of the feed, and what the leases say, is of
+    // another one, and more of that was applied than of the new one.
+    const generation = await currentGeneration(deps.db);
     return present(await confirmChange({ watch: deps.leases, clock: deps.clock }, { ...change, generation, committedAt }));
   } catch (error) {
     deps.logger.warn({ event: "receipt", rev: change.rev, err: error }, "nobody can say who knows of a change");
