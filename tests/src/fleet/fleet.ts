@@ -2,8 +2,9 @@
  * Three pv-keys and three gateways as real processes on one database and one Redis, each behind wires of its own that a test
  * can cut, hang and delay. What a test breaks, `heal` mends.
  */
-import type { Receipt } from "@nexus/change-feed";
-import type { CreatedKey, Key } from "@nexus/contracts/keys";
+import type { Receipt as OwnReceipt } from "@nexus/change-feed";
+import type { CreatedKey } from "@nexus/contracts/keys";
+import type { Receipt } from "@nexus/contracts/receipts";
 import { waitFor } from "@nexus/testing";
 import { openConfirmer } from "./confirmation.ts";
 import { type Replica, startGatewayReplica, startKeysReplica } from "./replica.ts";
@@ -17,8 +18,8 @@ export interface Fleet extends Scene {
   /** A call to pv-keys by the person, or with the credential given. */
   call(replica: Replica, path: string, options?: { body?: unknown; by?: string; method?: string }): Promise<Response>;
   makeKey(body?: object, at?: Replica): Promise<IssuedKey>;
-  /** The receipt of a change that was committed just now. */
-  confirm(rev: number): Promise<Receipt>;
+  /** The receipt of a change that the test itself committed just now. */
+  confirm(rev: number): Promise<OwnReceipt>;
   /** Ends a key, at the first pv-keys unless told, and waits for the receipt. */
   revoke(id: string, options?: { at?: Replica }): Promise<Receipt>;
   /** Mends every wire, wakes and starts every process, and waits until all of them accept a new key. */
@@ -84,9 +85,8 @@ function fleetOf(scene: Scene, parts: Pick<Fleet, "keys" | "gateways" | "replica
   };
   const confirmer = openConfirmer(scene);
   const revoke: Fleet["revoke"] = async (id, { at = keys[0]! } = {}) => {
-    const answer = await call(at, `/v1/keys/${id}/revoke`, { body: {} });
-    if (answer.status !== 200) throw new Error(`${id} was not revoked: ${answer.status} ${await answer.text()}`);
-    return await confirmer.confirm(((await answer.json()) as { key: Key }).key.rev);
+    const answer = await call(at, `/v1/keys/${id}/revoke?wait=1`, { body: {} });
+    return await receiptOf(answer);
   };
   return {
     ...scene,
@@ -106,6 +106,14 @@ function fleetOf(scene: Scene, parts: Pick<Fleet, "keys" | "gateways" | "replica
       await stopAll(scene, replicas);
     },
   };
+}
+
+/** @throws when the change was not made, or when the status says another thing than the receipt */
+export async function receiptOf(answer: Response): Promise<Receipt> {
+  if (answer.status !== 200 && answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
+  const { receipt } = (await answer.json()) as { receipt: Receipt };
+  if (receipt.confirmed !== (answer.status === 200)) throw new Error(`status ${answer.status} for ${JSON.stringify(receipt)}`);
+  return receipt;
 }
 
 async function mend(replica: Replica): Promise<void> {

@@ -96,7 +96,7 @@ it("a verifier paused over a revocation does not hold up its receipt for longer 
   const waiting = paused.map((replica) => replica.check(key!.secret, { timeoutMs: 20_000 }));
   const receipt = await fleet.revoke(key!.id);
   expect(receipt.confirmed).toBe(true);
-  expect(receipt.elapsedMs).toBeLessThan(2000);
+  expect(receipt.elapsed_ms).toBeLessThan(2000);
   for (const replica of fleet.replicas) {
     expect(nodeOf(receipt, replica)).toBe(paused.includes(replica) ? "run_out" : "applied");
   }
@@ -119,7 +119,7 @@ it.each(["cut", "hung"] as const)("Redis %s from every process: polling confirms
   expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
 });
 
-it.each(["cut", "hung"] as const)("verifiers with PostgreSQL %s run out, and accept nothing", async (state) => {
+it.each(["cut", "hung"] as const)("verifiers with PostgreSQL %s run out, and their keys go on by asking pv-keys", async (state) => {
   const [key, other] = await knownEverywhere(fleet, 2);
   const [gateway, keysReplica] = [fleet.gateways[1]!, fleet.keys[1]!];
   gateway.wires.postgres.state = state;
@@ -129,9 +129,9 @@ it.each(["cut", "hung"] as const)("verifiers with PostgreSQL %s run out, and acc
   const confirmedAt = new Map([[key!.secret, performance.now()]]);
   expect(receipt.confirmed).toBe(true);
   expect(nodeOf(receipt, gateway)).toBe("run_out");
-  // pv-keys tells the gateway that the key is revoked; that a key is good nobody says who cannot hear what is frozen.
+  // pv-keys tells it about each key, and what is frozen.
   expect(await gateway.check(key!.secret)).toBe("refused");
-  expect(await gateway.check(other!.secret)).toBe("unavailable");
+  expect(await gateway.check(other!.secret)).toBe("accepted");
   await asked([gateway], 20);
   expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
   // A pv-keys without PostgreSQL has nobody to ask, and says so instead of refusing.
@@ -222,20 +222,25 @@ it("two keys revoked at once at two replicas: both receipts hold", async () => {
   expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
 });
 
-it("after a restore nobody goes on with what was known before it", async () => {
+it("after a restore nobody goes on with what was known before it, and no receipt counts what was applied before it", async () => {
   const [gone, kept] = await knownEverywhere(fleet, 2);
+  traffic = startTraffic(fleet.replicas, [kept!.secret]);
   const { db } = fleet.database.openOwner();
   // A restored database: another generation, a counter that went back, and keys that are not as they were.
-  await sql`UPDATE api_keys SET state = 'revoked', revoked_at = now() WHERE id = ${uuidOf("key", gone!.id)}::uuid`.execute(db);
-  await sql`DELETE FROM changes WHERE rev > 1`.execute(db);
-  await sql`UPDATE change_counter SET generation = gen_random_uuid(), rev = 1`.execute(db);
+  await db.transaction().execute(async (tx) => {
+    await sql`UPDATE api_keys SET state = 'revoked', revoked_at = now() WHERE id = ${uuidOf("key", gone!.id)}::uuid`.execute(tx);
+    await sql`DELETE FROM changes WHERE rev > 1`.execute(tx);
+    await sql`UPDATE change_counter SET generation = gen_random_uuid(), rev = 1`.execute(tx);
+  });
+  // Nobody has looked yet: what the leases say of the old feed is more than the new one has.
+  const receipt = await fleet.revoke(kept!.id);
+  const confirmedAt = new Map([[kept!.secret, performance.now()]]);
+  expect(receipt.confirmed).toBe(true);
+  await asked(fleet.replicas, 20);
+  expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
   for (const replica of fleet.replicas) {
     await waitFor(async () => (await replica.check(gone!.secret)) === "refused", { what: `${replica.name}'s refusal` });
-    expect(await replica.check(kept!.secret)).toBe("accepted");
   }
-  const receipt = await fleet.revoke(kept!.id);
-  expect(receipt.confirmed).toBe(true);
-  for (const replica of fleet.replicas) expect(await replica.check(kept!.secret)).toBe("refused");
 });
 
 function secretsOf(keys: readonly IssuedKey[]): string[] {

@@ -44,7 +44,7 @@ async function runRound(fleet: Fleet, count: number, outcome: Outcome): Promise<
     if (!receipt.confirmed) return;
     const now = performance.now();
     confirmedAt.set(key.secret, now);
-    outcome.elapsedMs.push(receipt.elapsedMs);
+    outcome.elapsedMs.push(receipt.elapsed_ms);
     for (const replica of fleet.replicas) late.push(checkAfter(replica, key, now));
   };
   const checkAfter = async (replica: Replica, key: IssuedKey, receiptAt: number): Promise<void> => {
