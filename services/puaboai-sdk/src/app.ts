@@ -49,6 +49,7 @@ function callDeps(deps: Deps): CallDeps {
     catalogue: deps.catalogue,
     gate: deps.gate,
     limits: deps.limits,
+    runningCalls: deps.runningCalls,
     recorder: usage.recorder,
     budgets: deps.budgets,
     translate: (error) => toProblem(error, translate),

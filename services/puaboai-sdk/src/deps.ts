@@ -10,6 +10,7 @@ import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
 import { Budgets } from "./budgets/budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
+import { openRunningCalls, type RunningCalls } from "./calls/running-calls.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { openModels } from "./catalogue/open-models.ts";
 import type { GatewayConfig } from "./config.ts";
@@ -29,6 +30,7 @@ export interface Deps {
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
   limits: KeyLimits;
+  runningCalls: RunningCalls;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   catalogue: Catalogue;
   usage: Usage;
@@ -115,7 +117,11 @@ interface KeySourceDeps {
 }
 
 /** What decides about the keys of callers, and about how much each may ask for. */
-function openKeys(config: GatewayConfig, deps: KeySourceDeps, opened: Close[]): Pick<Deps, "redis" | "verifier" | "limits"> {
+function openKeys(
+  config: GatewayConfig,
+  deps: KeySourceDeps,
+  opened: Close[],
+): Pick<Deps, "redis" | "verifier" | "limits" | "runningCalls"> {
   const { db, logger, clock } = deps;
   const redis = openCache(config, logger, opened);
   const verifier = openVerifier({
@@ -132,7 +138,7 @@ function openKeys(config: GatewayConfig, deps: KeySourceDeps, opened: Close[]): 
   const replicas = (): number => verifier.feed.liveVerifiers();
   const limits = openKeyLimits({ cache: redis?.cache, db, clock, processId: newUuid(), replicas, logger });
   opened.push(() => limits.close());
-  return { redis, verifier, limits };
+  return { redis, verifier, limits, runningCalls: openRunningCalls(verifier) };
 }
 
 async function openModelCatalogue(

@@ -1,6 +1,7 @@
 import { assert, type Clock, Problem } from "@nexus/core";
 import {
   addLogFields,
+  bearerOf,
   callerOf,
   type FastifyReply,
   type FastifyRequest,
@@ -10,11 +11,12 @@ import {
 } from "@nexus/http";
 import type { KeyLimits } from "@nexus/limits";
 import { keyRecordOf } from "../authenticate.ts";
-import type { Catalogue } from "../catalogue/catalogue.ts";
+import type { Catalogue, Model } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
 import { type CallLedger, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
+import type { RunningCall, RunningCalls } from "./running-calls.ts";
 
 /** What the routes that call models need. */
 export interface CallDeps extends LedgerDeps {
@@ -22,6 +24,7 @@ export interface CallDeps extends LedgerDeps {
   catalogue: Catalogue;
   gate: CallGate;
   limits: Pick<KeyLimits, "admit">;
+  runningCalls: RunningCalls;
   /** Largest request body. */
   bodyLimitBytes: number;
   translate(error: unknown): Problem;
@@ -30,6 +33,7 @@ export interface CallDeps extends LedgerDeps {
 
 export interface OpenCall {
   ledger: CallLedger;
+  running: RunningCall;
   caller: KeyCaller | PersonCaller;
   /** As it came, whatever its content type. */
   body: Buffer;
@@ -71,17 +75,25 @@ async function runCall(
     traceId: requestContext(request).trace_id,
   });
   deps.gate.enter();
+  const running = deps.runningCalls.begin(caller, caller.kind === "key" ? bearerOf(request.headers.authorization) : undefined);
   try {
     if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new Problem("malformed_json", "the body is empty");
-    await work({ ledger, caller, body: request.body });
+    await work({ ledger, running, caller, body: request.body });
   } catch (error) {
     const problem = deps.translate(error);
     ledger.refuse(problem);
     throw problem;
   } finally {
+    running.end();
     addLogFields(request, ledger.logFields());
     deps.gate.leave();
   }
+}
+
+/** The call goes to this model. @throws Problem `frozen`, `unavailable` */
+export function routed({ ledger, running }: Pick<OpenCall, "ledger" | "running">, model: Model): void {
+  ledger.routed(model);
+  running.routed(model);
 }
 
 /** The models that a caller may use; `null`: every one. */

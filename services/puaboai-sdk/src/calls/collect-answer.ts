@@ -5,7 +5,7 @@ import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { findUsage } from "../usage/find-usage.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, takeOver } from "./exchange.ts";
-import { type AnswerSink, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
+import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
 
 // 2,048 embeddings of 3,072 numbers are about 130 MB of text; more is no answer.
 const largestAnswer = 160 * 1024 * 1024;
@@ -56,6 +56,10 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
     fail,
     abandon() {
       call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: unknownUsage(call), ...chargeless(head) });
+    },
+    cut(problem) {
+      call.ledger.finish({ ...cutEnd(call, problem), ...chargeless(head) });
+      controls.reject(problem);
     },
   };
 }

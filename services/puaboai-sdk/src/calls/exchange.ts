@@ -1,11 +1,13 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "@nexus/http";
 import type { CallLedger } from "./call-ledger.ts";
+import type { RunningCall } from "./running-calls.ts";
 
 /** One client's request on its way through, with its account. */
 export interface Exchange {
   reply: FastifyReply;
   ledger: CallLedger;
+  running: RunningCall;
 }
 
 /**

@@ -2,7 +2,7 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { mediaTypeOf } from "../proxy/response-headers.ts";
 import { collectAnswer } from "./collect-answer.ts";
 import { watchClient } from "./exchange.ts";
-import { type AnswerSink, failedEnd, type ForwardedCall, unknownUsage } from "./forwarded-call.ts";
+import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, unknownUsage } from "./forwarded-call.ts";
 import { relayStream } from "./relay-stream.ts";
 
 /**
@@ -13,6 +13,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let sink: AnswerSink | undefined;
   let gone = false;
+  if (call.running.cutBy) throw call.running.cutBy;
   const upstreamCall = call.model.upstream.post(call.path, call.body, call.ledger.requestId, {
     onHead(status, headers) {
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };
@@ -28,6 +29,14 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
       call.ledger.finish(failedEnd(call, failure));
       reject(failure.problem());
     },
+  });
+  call.running.onCut((problem) => {
+    // What is written down as complete has reached the client, or is about to.
+    if (gone || call.ledger.ended) return;
+    upstreamCall.abort();
+    if (sink) return sink.cut(problem);
+    call.ledger.finish(cutEnd(call, problem));
+    reject(problem);
   });
   watchClient(call, () => {
     if (gone) return;

@@ -1,3 +1,4 @@
+import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import type { CallEnd } from "./call-ledger.ts";
@@ -24,6 +25,8 @@ export interface AnswerSink {
   fail(failure: UpstreamFailure): void;
   /** The client went away. */
   abandon(): void;
+  /** The call may not go on: its key has ended, or it is frozen. */
+  cut(problem: Problem): void;
 }
 
 /** What a sink needs of the call. */
@@ -44,6 +47,11 @@ export function failedEnd(call: ForwardedCall, failure: UpstreamFailure): CallEn
     errorCode: code,
     usage: failure.reached ? unknownUsage(call) : { source: "none" },
   };
+}
+
+/** The end of a call that was cut before it had an answer. */
+export function cutEnd(call: ForwardedCall, { status, code }: Problem): CallEnd {
+  return { outcome: "aborted", httpStatus: status, errorCode: code, usage: unknownUsage(call) };
 }
 
 /**

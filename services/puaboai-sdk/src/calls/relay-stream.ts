@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import type { Problem } from "@nexus/core";
 import { sseTap } from "../chat/sse-tap.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
@@ -35,9 +36,9 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     return raw;
   }
 
-  function fail(failure: UpstreamFailure): void {
-    const problem = failure.problem();
-    settle("error", problem);
+  /** The client is told in the stream where it has begun, else by an ordinary answer. */
+  function stop(outcome: "error" | "aborted", problem: Problem): void {
+    settle(outcome, problem);
     if (raw) {
       raw.end(errorFrame(problem, call.ledger.requestId));
       controls.resolve();
@@ -46,6 +47,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     }
   }
 
+  const fail = (failure: UpstreamFailure): void => stop("error", failure.problem());
   return {
     data(chunk) {
       call.ledger.firstByte();
@@ -67,5 +69,6 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     },
     fail,
     abandon: () => settle("aborted"),
+    cut: (problem) => stop("aborted", problem),
   };
 }

@@ -22,17 +22,22 @@ type End = Extract<LocalChatPart, { kind: "end" }>;
 export async function answerLocally(call: LocalCall): Promise<void> {
   const abort = new AbortController();
   let pieces = 0;
-  watchClient(call, () => {
+  const stop = (reason: Error, end: { httpStatus: number | null; errorCode?: string }): void => {
     const tokens = { input: Math.ceil(call.chat.body.length / 3), output: pieces, cachedInput: 0, reasoning: 0 };
-    call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: { source: "counted", tokens } });
-    abort.abort(new Error("the client went away"));
+    call.ledger.finish({ outcome: "aborted", ...end, usage: { source: "counted", tokens } });
+    abort.abort(reason);
+  };
+  watchClient(call, () => stop(new Error("the client went away"), { httpStatus: null }));
+  call.running.onCut((problem) => {
+    const httpStatus = call.reply.raw.headersSent ? 200 : problem.status;
+    if (!call.ledger.ended) stop(problem, { httpStatus, errorCode: problem.code });
   });
   const parts = asChatModel(call.model.local).chat(call.asked, abort.signal);
   try {
-    await (call.chat.stream ? stream(call, parts, () => pieces++) : whole(call, parts));
+    await (call.chat.stream ? stream(call, parts, { count: () => pieces++, signal: abort.signal }) : whole(call, parts));
   } catch (error) {
     // A client that is gone is owed nothing.
-    if (!abort.signal.aborted) throw error;
+    if (!abort.signal.aborted || error === call.running.cutBy) throw error;
   }
 }
 
@@ -60,7 +65,11 @@ async function whole(call: LocalCall, parts: AsyncIterable<LocalChatPart>): Prom
   }).end(body);
 }
 
-async function stream(call: LocalCall, parts: AsyncIterable<LocalChatPart>, count: () => void): Promise<void> {
+async function stream(
+  call: LocalCall,
+  parts: AsyncIterable<LocalChatPart>,
+  { count, signal }: { count: () => void; signal: AbortSignal },
+): Promise<void> {
   const head = envelope(call, "chat.completion.chunk");
   const asked = call.chat.wantsUsageFrame;
   const frame = (choice: object | undefined, usage: object | null = null): string =>
@@ -80,7 +89,7 @@ async function stream(call: LocalCall, parts: AsyncIterable<LocalChatPart>, coun
         if (asked) text += frame(undefined, usageOf(part));
         text += "data: [DONE]\n\n";
       }
-      if (!raw.write(text)) await drained(raw);
+      if (!raw.write(text)) await drained(raw, signal);
     }
     if (!call.ledger.ended) throw new Error("the model ended without figures");
     raw?.end();
@@ -92,15 +101,19 @@ async function stream(call: LocalCall, parts: AsyncIterable<LocalChatPart>, coun
   }
 }
 
-function drained(raw: ServerResponse): Promise<void> {
+/** Resolves when there is room again, or no need of it. */
+function drained(raw: ServerResponse, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
       raw.off("drain", go);
       raw.off("close", go);
+      signal.removeEventListener("abort", go);
       resolve();
     };
     raw.on("drain", go);
     raw.on("close", go);
+    signal.addEventListener("abort", go);
+    if (signal.aborted) go();
   });
 }
 

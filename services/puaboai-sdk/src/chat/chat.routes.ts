@@ -1,7 +1,7 @@
 import { ChatCompletionRequest as RequestBody } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, type OpenCall, routed, withLedger } from "../calls/call-deps.ts";
 import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
@@ -21,9 +21,9 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
         const chat = readChatRequest(call.body);
         call.ledger.asked(chat.model, chat.stream);
         const model = deps.catalogue.find(chat.model, allowedModels(call.caller));
-        call.ledger.routed(model);
+        routed(call, model);
         requireKind(model, "chat");
-        const exchange = { reply, ledger: call.ledger };
+        const exchange = { reply, ledger: call.ledger, running: call.running };
         if (model.upstream) return await forward(deps, call, { exchange, chat, model });
         const asked = readLocalChat(chat);
         await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));

@@ -14,6 +14,11 @@ export async function embedLocally(call: LocalCall): Promise<void> {
     call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: { source: "none" } });
     abort.abort(new Error("the client went away"));
   });
+  call.running.onCut((problem) => {
+    if (call.ledger.ended) return;
+    call.ledger.finish({ outcome: "aborted", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
+    abort.abort(problem);
+  });
   try {
     const { vectors, inputTokens } = await asEmbeddingModel(call.model.local).embed(call.asked.inputs, abort.signal);
     const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: encode(vector, call.asked.encoding) }));
@@ -29,7 +34,7 @@ export async function embedLocally(call: LocalCall): Promise<void> {
       ...answerHeaders(call.model),
     }).end(body);
   } catch (error) {
-    if (!abort.signal.aborted) throw error;
+    if (!abort.signal.aborted || error === call.running.cutBy) throw error;
   }
 }
 

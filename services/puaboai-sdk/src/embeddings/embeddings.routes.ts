@@ -1,7 +1,7 @@
 import { EmbeddingRequest as RequestBody } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, routed, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
 import { embedLocally } from "./embed-locally.ts";
@@ -16,13 +16,13 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
     bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
-      await withLedger(deps, { request, reply, endpoint: "embeddings" }, async ({ ledger, caller, body }) => {
+      await withLedger(deps, { request, reply, endpoint: "embeddings" }, async ({ ledger, running, caller, body }) => {
         const asked = readEmbeddingRequest(body);
         ledger.asked(asked.model, false);
         const model = deps.catalogue.find(asked.model, allowedModels(caller));
-        ledger.routed(model);
+        routed({ ledger, running }, model);
         requireKind(model, "embeddings");
-        const exchange = { reply, ledger };
+        const exchange = { reply, ledger, running };
         const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
         // Each of a list of inputs may fill the context: only the bytes bound them all.
         const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });

@@ -1,0 +1,121 @@
+/**
+ * The calls under way. One whose key has ended, or that has been frozen, is cut: a receipt speaks of checks that start after it,
+ * and a stream that was checked before must not outlive the revocation.
+ */
+import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { Problem } from "@nexus/core";
+import type { KeyCaller, PersonCaller } from "@nexus/http";
+import type { FreezableUse, KeyChecker, Verifier } from "@nexus/key-check";
+import { keyRecordOf } from "../authenticate.ts";
+
+export interface RunningCall {
+  /** The model was chosen. @throws Problem `frozen`, or `unavailable` when nobody here can tell whether it is */
+  routed(model: { id: string; provider: string }): void;
+  /** `undefined` as long as the call may go on. */
+  readonly cutBy: Problem | undefined;
+  /** Called once when the call is cut; at once when it was. */
+  onCut(cut: (problem: Problem) => void): void;
+  end(): void;
+}
+
+export interface RunningCalls {
+  /** @param key the whole key where a program calls */
+  begin(caller: KeyCaller | PersonCaller, key: string | undefined): RunningCall;
+}
+
+interface Call {
+  readonly isPerson: boolean;
+  readonly key: string | undefined;
+  use: FreezableUse;
+  cutBy: Problem | undefined;
+  cut: ((problem: Problem) => void) | undefined;
+  ended: boolean;
+}
+
+/** How soon it is asked again about a key when nobody could tell. */
+const askAgainMs = 250;
+
+export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "feed" | "checker" | "freezes">): RunningCalls {
+  const calls = new Set<Call>();
+  const recheck = (call: Call, minRev: number): void => void cutIfEnded({ feed, checker }, call, minRev);
+  // Heard after the checker has forgotten the key and the list of freezes is loaded.
+  feed.onChange(({ kind, subjectId, rev }) => {
+    if (kind === "key") for (const call of calls) if (call.use.keyId === `key_${subjectId}`) recheck(call, rev);
+    if (kind === "freeze") for (const call of calls) if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
+  });
+  feed.onReset(() => {
+    for (const call of calls) {
+      if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
+      else recheck(call, 0);
+    }
+  });
+  return {
+    begin: (caller, key) => {
+      const call: Call = {
+        isPerson: caller.kind === "person",
+        key,
+        use: useOf(caller),
+        cutBy: undefined,
+        cut: undefined,
+        ended: false,
+      };
+      calls.add(call);
+      // What happened between the check and here was told to nobody who knows of this call.
+      if (key !== undefined && checker.known(key)?.valid !== true) recheck(call, feed.position().rev);
+      return {
+        routed: ({ id, provider }) => {
+          call.use = { ...call.use, model: id, provider };
+          // A program's check has just brought what it needs to know.
+          if (call.isPerson && !freezes.isKnown())
+            throw new Problem("unavailable", undefined, { headers: { "retry-after": "1" } });
+          if (freezes.any && freezes.refuses(call.use)) throw new Problem("frozen");
+        },
+        get cutBy() {
+          return call.cutBy;
+        },
+        onCut: (handler) => {
+          call.cut = handler;
+          if (call.cutBy) handler(call.cutBy);
+        },
+        end: () => {
+          call.ended = true;
+          calls.delete(call);
+        },
+      };
+    },
+  };
+}
+
+function useOf(caller: KeyCaller | PersonCaller): FreezableUse {
+  const { organizationId } = caller;
+  if (caller.kind === "person") return { organizationId, ownerUserId: caller.userId };
+  const environment = keyRecordOf(caller)?.environment;
+  return { organizationId, ownerUserId: caller.ownerUserId, keyId: caller.keyId, ...(environment && { environment }) };
+}
+
+function cut(call: Call, problem: Problem): void {
+  if (call.cutBy || call.ended) return;
+  call.cutBy = problem;
+  call.cut?.(problem);
+}
+
+/** Cuts the call unless its key is still good as of the revision; asks until somebody can tell. */
+async function cutIfEnded(
+  { feed, checker }: Pick<Verifier, "feed"> & { checker: Pick<KeyChecker, "lookUp"> },
+  call: Call,
+  minRev: number,
+): Promise<void> {
+  if (call.key === undefined) return;
+  const digest = createHash("sha256").update(call.key).digest();
+  while (!call.ended && !call.cutBy) {
+    try {
+      const { record } = await checker.lookUp(digest, minRev);
+      const endsAt = record?.expires_at ? Date.parse(record.expires_at) : Infinity;
+      if (record?.state !== "active" || endsAt <= feed.lease.now()) cut(call, new Problem("key_revoked"));
+      return;
+    } catch {
+      await delay(askAgainMs, undefined, { ref: false });
+    }
+  }
+}
