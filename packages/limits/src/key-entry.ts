@@ -1,6 +1,6 @@
 import { assert, uuidOf } from "@nexus/core";
 import type { Holder } from "./holder.ts";
-import type { Admission, Admitted, LimitedKey, LimitRefusalCode, RateLimitState, Refused } from "./limited-key.ts";
+import type { Admission, Admitted, KeyLimit, LimitedKey, LimitRefusalCode, RateLimitState, Refused } from "./limited-key.ts";
 import { QuotaBlock, type QuotaDeps } from "./quota/quota-block.ts";
 import { type RateDeps, RateLimit, type Taken } from "./rate/rate-limit.ts";
 import { KeySlots, type SlotsDeps } from "./slots/key-slots.ts";
@@ -34,11 +34,11 @@ export class KeyEntry {
     const before = this.#key;
     this.#key = key;
     const now = this.#deps.clock.monotonic();
-    if (isOther(before.limits, key.limits)) {
+    if (!sameLimits(before.limits, key.limits)) {
       void this.#rate?.settle(now, "now");
       this.#rate = this.#openRate();
     }
-    if (isOther(before.quota, key.quota)) this.#quota?.restart(now);
+    if (!sameQuota(before.quota, key.quota)) this.#quota?.restart(now);
     this.#quota ??= this.#openQuota();
     // Calls that are under way keep their slots, whatever the bound is now.
     this.#slots ??= this.#openSlots();
@@ -146,8 +146,18 @@ export class KeyEntry {
   }
 }
 
-function isOther(before: unknown, after: unknown): boolean {
-  return before !== after && JSON.stringify(before) !== JSON.stringify(after);
+/** Two secrets of one key come with records of their own that say the same. */
+function sameLimits(before: readonly KeyLimit[], after: readonly KeyLimit[]): boolean {
+  if (before === after) return true;
+  return before.length === after.length && before.every((limit, index) => sameLimit(limit, after[index]));
+}
+
+function sameLimit(before: KeyLimit, after: KeyLimit | undefined): boolean {
+  return before.name === after?.name && before.limit === after.limit && before.window_seconds === after.window_seconds;
+}
+
+function sameQuota(before: LimitedKey["quota"], after: LimitedKey["quota"]): boolean {
+  return before?.limit === after?.limit && before?.refill === after?.refill;
 }
 
 /** States are worked out when somebody reads them: most do not. */

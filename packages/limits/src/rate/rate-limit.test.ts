@@ -2,11 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { type Cache, openRedis, type RedisTarget } from "@nexus/redis";
-import { startTestRedis, waitFor } from "@nexus/testing";
+import { type RedisProcess, startRedisProcess, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Admission, KeyLimit, LimitedKey } from "../limited-key.ts";
 import { type KeyLimits, openKeyLimits } from "../open-key-limits.ts";
@@ -59,11 +60,11 @@ interface Counted {
 }
 
 const program = `
-  const [, target, key, callers, forMs, at] = process.argv;
+  const [, target, key, callers, forMs, at, timeout] = process.argv;
   const { openKeyLimits } = await import(at + '/open-key-limits.ts');
   const { openRedis } = await import('@nexus/redis');
   const { systemClock } = await import('@nexus/core');
-  const cache = openRedis(JSON.parse(target), { commandTimeoutMs: 5000 });
+  const cache = openRedis(JSON.parse(target), { commandTimeoutMs: Number(timeout) });
   await cache.waitUntilReady(10000);
   const limits = openKeyLimits({ cache, clock: systemClock, processId: crypto.randomUUID(), replicas: () => 3 });
   const now = () => Number(process.hrtime.bigint()) / 1e6;
@@ -86,10 +87,15 @@ const program = `
 `;
 
 /** So many processes with so many callers each, who all begin at once. */
-async function callFromProcesses(target: RedisTarget, key: LimitedKey, forMs: number): Promise<Counted> {
+async function callFromProcesses(
+  target: RedisTarget,
+  key: LimitedKey,
+  options: { forMs: number; timeoutMs?: number; meanwhile?: () => Promise<void> },
+): Promise<Counted> {
+  const { forMs, timeoutMs = 5000, meanwhile } = options;
   const folder = fileURLToPath(new URL("..", import.meta.url));
   const children = Array.from({ length: 3 }, () => {
-    const args = [JSON.stringify(target), JSON.stringify(key), "256", String(forMs), folder];
+    const args = [JSON.stringify(target), JSON.stringify(key), "256", String(forMs), folder, String(timeoutMs)];
     const child: ChildProcess = spawn(process.execPath, ["--input-type=module", "-e", program, "--", ...args], {
       cwd: folder,
       stdio: ["pipe", "pipe", "inherit"],
@@ -101,6 +107,7 @@ async function callFromProcesses(target: RedisTarget, key: LimitedKey, forMs: nu
   closing.push(async () => children.forEach(({ child }) => child.kill("SIGKILL")));
   await waitFor(() => children.every(({ lines }) => lines.length >= 1), { timeoutMs: 60_000, what: "callers" });
   for (const { child } of children) child.stdin!.write("go\n");
+  await meanwhile?.();
   await waitFor(() => children.every(({ lines }) => lines.length >= 2), { timeoutMs: 60_000, what: "counts" });
   const counts = children.map(({ lines }) => JSON.parse(lines[1]!) as Counted);
   return {
@@ -116,11 +123,14 @@ function excess({ startedAt, admittedAt }: Counted, { limit, window_seconds: sec
   return Math.max(0, ...excesses);
 }
 
-describe.each([{ preferEmbedded: true }, { preferEmbedded: false }])("with Redis %o", (kind) => {
+describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) => {
+  let server: RedisProcess;
   let target: RedisTarget;
-  let stop: () => Promise<void>;
-  beforeAll(async () => ({ target, stop } = await startTestRedis(kind)));
-  afterAll(async () => await stop());
+  beforeAll(async () => {
+    server = await startRedisProcess(kind);
+    target = server.target;
+  });
+  afterAll(() => server.kill());
 
   test("a new key has its whole limit at once, and not one call more", async () => {
     const { limits } = await open(target);
@@ -135,7 +145,7 @@ describe.each([{ preferEmbedded: true }, { preferEmbedded: false }])("with Redis
 
   test("3 processes with 256 callers each never exceed one window", async () => {
     const limit = { name: "second", limit: 500, window_seconds: 1 };
-    const counted = await callFromProcesses(target, keyWith([limit]), 2500);
+    const counted = await callFromProcesses(target, keyWith([limit]), { forMs: 2500 });
     expect(excess(counted, limit)).toBe(0);
     // It is a limit and not a wall: what may pass does.
     expect(counted.admittedAt.length).toBeGreaterThan(1000);
@@ -148,7 +158,7 @@ describe.each([{ preferEmbedded: true }, { preferEmbedded: false }])("with Redis
       { name: "minute", limit: 90, window_seconds: 60 },
       { name: "day", limit: 100_000, window_seconds: 86_400 },
     ];
-    const counted = await callFromProcesses(target, keyWith(several), 2500);
+    const counted = await callFromProcesses(target, keyWith(several), { forMs: 2500 });
     for (const limit of several) expect([limit.name, excess(counted, limit)]).toEqual([limit.name, 0]);
     expect(counted.admittedAt.length).toBeGreaterThanOrEqual(85);
   });
@@ -162,5 +172,42 @@ describe.each([{ preferEmbedded: true }, { preferEmbedded: false }])("with Redis
     for (let call = 0; call < 60; call++) await one.limits.admit(second);
     await one.limits.close();
     expect(await other.limits.admit(second, 140)).toMatchObject({ admitted: true });
+  });
+
+  test("Redis emptied under 3 processes with 256 callers each: not one call too many", async () => {
+    const { cache } = await open(target);
+    const limit = { name: "two", limit: 1000, window_seconds: 2 };
+    // Older than the data, and whatever may have been lost of it is over.
+    const key = keyWith([limit], new Date(Date.now() - 3_600_000));
+    await delay(2100);
+    const meanwhile = async (): Promise<void> => {
+      for (let flush = 0; flush < 3; flush++) {
+        await delay(600);
+        await cache.client.flushall();
+      }
+    };
+    const counted = await callFromProcesses(target, key, { forMs: 3000, meanwhile });
+    expect(excess(counted, limit)).toBe(0);
+    expect(counted.admittedAt.length).toBeGreaterThan(1000);
+  });
+
+  test("Redis stopped and continued under them: at most one window too many, and nobody waits for it", async () => {
+    const server = await startRedisProcess(kind);
+    closing.push(() => server.kill());
+    const limit = { name: "two", limit: 1000, window_seconds: 2 };
+    const meanwhile = async (): Promise<void> => {
+      await delay(500);
+      server.pause();
+      await delay(1500);
+      server.resume();
+    };
+    const counted = await callFromProcesses(server.target, keyWith([limit], new Date(Date.now() + 30_000)), {
+      forMs: 3500,
+      timeoutMs: 50,
+      meanwhile,
+    });
+    expect(excess(counted, limit)).toBeLessThanOrEqual(1000);
+    const gaps = counted.admittedAt.map((at, index) => at - (counted.admittedAt[index - 1] ?? at));
+    expect(Math.max(...gaps)).toBeLessThan(700);
   });
 });

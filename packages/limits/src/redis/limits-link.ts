@@ -10,6 +10,7 @@ export interface LinkOptions {
   clock: Clock;
   /** Names this process, and no other one before or after it. */
   processId: string;
+  logger?: { warn(fields: object, message: string): void } | undefined;
 }
 
 export interface LinkAnswer {
@@ -114,8 +115,10 @@ export class LimitsLink {
       this.#generation ??= generationIn(await cache.client.info());
       const { rest } = await this.call(presenceScript, [this.#processKey], [deadAfterMs]);
       if (rest[0] !== 1) this.#forgotten();
-    } catch {
-      // The next beat tries again; until then limits are kept without Redis.
+    } catch (error) {
+      // The next beat tries again; until then limits are kept without Redis. Its absence others log already.
+      if (error instanceof CacheUnavailable) return;
+      this.#options.logger?.warn({ err: error }, "Redis is there, but limits cannot be kept in it");
     }
   }
 
