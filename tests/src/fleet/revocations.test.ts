@@ -119,25 +119,28 @@ it.each(["cut", "hung"] as const)("Redis %s from every process: polling confirms
   expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
 });
 
-it.each(["cut", "hung"] as const)("verifiers with PostgreSQL %s run out, and their keys go on by asking pv-keys", async (state) => {
-  const [key, other] = await knownEverywhere(fleet, 2);
-  const [gateway, keysReplica] = [fleet.gateways[1]!, fleet.keys[1]!];
-  gateway.wires.postgres.state = state;
-  fleet.keys[2]!.wires.postgres.state = state;
-  traffic = startTraffic([gateway, keysReplica], secretsOf([key!, other!]));
-  const receipt = await fleet.revoke(key!.id);
-  const confirmedAt = new Map([[key!.secret, performance.now()]]);
-  expect(receipt.confirmed).toBe(true);
-  expect(nodeOf(receipt, gateway)).toBe("run_out");
-  // pv-keys tells it about each key, and what is frozen.
-  expect(await gateway.check(key!.secret)).toBe("refused");
-  expect(await gateway.check(other!.secret)).toBe("accepted");
-  await asked([gateway], 20);
-  expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
-  // A pv-keys without PostgreSQL has nobody to ask, and says so instead of refusing.
-  const told = await Promise.all([key!, other!].map(({ secret }) => fleet.keys[2]!.check(secret)));
-  expect(told).toEqual(["unavailable", "unavailable"]);
-});
+it.each(["cut", "hung"] as const)(
+  "verifiers with PostgreSQL %s run out, and their keys go on by asking pv-keys",
+  async (state) => {
+    const [key, other] = await knownEverywhere(fleet, 2);
+    const [gateway, keysReplica] = [fleet.gateways[1]!, fleet.keys[1]!];
+    gateway.wires.postgres.state = state;
+    fleet.keys[2]!.wires.postgres.state = state;
+    traffic = startTraffic([gateway, keysReplica], secretsOf([key!, other!]));
+    const receipt = await fleet.revoke(key!.id);
+    const confirmedAt = new Map([[key!.secret, performance.now()]]);
+    expect(receipt.confirmed).toBe(true);
+    expect(nodeOf(receipt, gateway)).toBe("run_out");
+    // pv-keys tells it about each key, and what is frozen.
+    expect(await gateway.check(key!.secret)).toBe("refused");
+    expect(await gateway.check(other!.secret)).toBe("accepted");
+    await asked([gateway], 20);
+    expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
+    // A pv-keys without PostgreSQL has nobody to ask, and says so instead of refusing.
+    const told = await Promise.all([key!, other!].map(({ secret }) => fleet.keys[2]!.check(secret)));
+    expect(told).toEqual(["unavailable", "unavailable"]);
+  },
+);
 
 it("a verifier cut from everything runs out and answers that it cannot tell", async () => {
   const [key, other] = await knownEverywhere(fleet, 2);
