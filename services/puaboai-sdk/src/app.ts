@@ -9,6 +9,7 @@ import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
+import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
@@ -70,8 +71,21 @@ function healthChecks(deps: Deps): HealthCheck[] {
     { name: "spool:writable", critical: true, probe: () => deps.usage.probeSpool() },
     ...(deps.redis ? [redisCheck(deps.redis)] : []),
     { name: "pv-keys:livez", critical: false, probe: (signal) => probe(`${deps.config.PV_KEYS_INTERNAL_URL}/livez`, signal) },
+    ...(deps.vault.credentials.size > 0 ? [vaultCheck(deps.vault)] : []),
     { name: "puabo-api:livez", critical: false, probe: (signal) => probe(`${deps.config.PUABO_API_URL}/livez`, signal) },
   ];
+}
+
+/** Its providers answer 503 until it is there. */
+function vaultCheck(vault: Vault): HealthCheck {
+  return {
+    name: "provider-secrets:known",
+    critical: false,
+    probe: async () => {
+      const missing = vault.missing();
+      if (missing.length > 0) throw new Error(`not read yet: ${missing.join(", ")}`);
+    },
+  };
 }
 
 function redisCheck({ cache }: NonNullable<Deps["redis"]>): HealthCheck {

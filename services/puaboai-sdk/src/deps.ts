@@ -15,6 +15,8 @@ import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { openModels } from "./catalogue/open-models.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
+import type { Credential } from "./proxy/open-upstream.ts";
+import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
 import { openUsage, type Usage } from "./usage/open-usage.ts";
 
@@ -32,6 +34,7 @@ export interface Deps {
   limits: KeyLimits;
   runningCalls: RunningCalls;
   verifyPerson: (token: string) => Promise<PersonCaller>;
+  vault: Vault;
   catalogue: Catalogue;
   usage: Usage;
   budgets: Budgets;
@@ -73,7 +76,9 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     onError: (error) => logger.warn({ err: error }, "a database connection broke"),
   });
   opened.push(() => database.close());
-  const catalogue = await openModelCatalogue(config, secrets, opened);
+  const serviceTokens = loadServiceTokens(config);
+  const vault = openProviderVault(config, { serviceToken: serviceTokens.own, logger }, opened);
+  const catalogue = await openModelCatalogue(config, credentialsOf(secrets, vault), opened);
   const { usage, gate } = await openMetering(config, { db: database.db, logger }, opened);
   const audit = openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY });
   const budgets = new Budgets({
@@ -85,8 +90,8 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS,
   });
   opened.push(async () => budgets.close());
-  const serviceTokens = loadServiceTokens(config);
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
+  vault.follow(keys.verifier.feed);
   return {
     config,
     logger,
@@ -101,6 +106,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
       issuer: config.NEXUS_PUBLIC_URL,
       audience: "puaboai-sdk",
     }),
+    vault,
     catalogue,
     usage,
     budgets,
@@ -141,16 +147,27 @@ function openKeys(
   return { redis, verifier, limits, runningCalls: openRunningCalls(verifier) };
 }
 
+function openProviderVault(config: GatewayConfig, by: { serviceToken: string; logger: Logger }, opened: Close[]): Vault {
+  const { providers } = config.NEXUS_GATEWAY_CONFIG;
+  const vault = openVault({ providers, url: config.PV_KEYS_INTERNAL_URL, ...by });
+  opened.push(() => vault.close());
+  return vault;
+}
+
+function credentialsOf(secrets: ReadonlyMap<string, string>, { credentials }: Vault): ReadonlyMap<string, Credential> {
+  return new Map([...Array.from(secrets, ([name, secret]) => [name, () => secret] as const), ...credentials]);
+}
+
 async function openModelCatalogue(
   config: GatewayConfig,
-  secrets: ReadonlyMap<string, string>,
+  credentials: ReadonlyMap<string, Credential>,
   opened: Close[],
 ): Promise<Catalogue> {
   const embedded = await openEmbeddedModels();
   opened.push(() => embedded.close());
   const offered = await openModels({
     settings: config.NEXUS_GATEWAY_CONFIG,
-    secrets,
+    credentials,
     embedded,
     findsLocalServers: config.NEXUS_FIND_LOCAL_MODELS,
   });

@@ -1,6 +1,6 @@
 import { discoverLocalServers, type LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
-import { openUpstream, type Upstream } from "../proxy/open-upstream.ts";
+import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
 import type { ProviderSettings } from "../settings/provider-settings.ts";
 import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
@@ -8,7 +8,7 @@ import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
 interface OpenModelsOptions {
   settings: GatewaySettings;
   /** Of providers, by name. */
-  secrets: ReadonlyMap<string, string>;
+  credentials: ReadonlyMap<string, Credential>;
   embedded: LocalModels;
   /** Ask this machine's usual ports for model servers. */
   findsLocalServers: boolean;
@@ -19,7 +19,7 @@ export async function openModels(options: OpenModelsOptions): Promise<{ models: 
   const found = options.findsLocalServers ? await discoverLocalServers() : [];
   const upstreams = new Map<string, Upstream>();
   for (const provider of options.settings.providers) {
-    upstreams.set(provider.name, openUpstream(provider, options.secrets.get(provider.name)));
+    upstreams.set(provider.name, openUpstream(provider, options.credentials.get(provider.name)));
   }
   for (const server of found) upstreams.set(foundName(server), openUpstream(foundProvider(server), undefined));
   const models: Model[] = [];

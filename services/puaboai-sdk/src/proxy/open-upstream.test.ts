@@ -30,7 +30,7 @@ const settings = (change: Partial<ProviderSettings> = {}): ProviderSettings => (
 
 beforeEach(async () => {
   provider = await startFakeUpstream();
-  upstream = openUpstream(settings(), "provider-secret");
+  upstream = openUpstream(settings(), () => "provider-secret");
 });
 afterEach(async () => {
   await upstream.close();

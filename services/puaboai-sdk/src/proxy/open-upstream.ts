@@ -26,12 +26,16 @@ interface UpstreamCall {
 /** One provider, with its connections. */
 export interface Upstream {
   readonly settings: ProviderSettings;
-  /** @throws Problem `unavailable` when too many calls are under way */
+  /** @throws Problem `unavailable` when too many calls are under way, or the provider's secret is not there yet */
   post(path: "/chat/completions" | "/embeddings", body: Buffer, requestId: string, receiver: UpstreamReceiver): UpstreamCall;
   close(): Promise<void>;
 }
 
-export function openUpstream(settings: ProviderSettings, secret: string | undefined): Upstream {
+/** The secret that the provider wants, as it is now; `undefined` while it is not there. */
+export type Credential = () => string | undefined;
+
+/** @param credential absent: the provider wants none */
+export function openUpstream(settings: ProviderSettings, credential: Credential | undefined): Upstream {
   const url = new URL(settings.baseUrl);
   const basePath = url.pathname.replace(/\/+$/, "");
   const pool = new Pool(url.origin, {
@@ -48,14 +52,14 @@ export function openUpstream(settings: ProviderSettings, secret: string | undefi
     },
   });
   // The order of the list is the order on the wire; the client's own headers are not in it.
-  const headers = Object.entries({
+  const fixed = Object.entries({
     "content-type": "application/json",
     accept: "application/json, text/event-stream",
     "accept-encoding": "identity",
     "user-agent": "nexus-cos",
     ...settings.headers,
-    ...(secret === undefined ? {} : { [settings.auth.header]: settings.auth.prefix + secret }),
-  }).flat();
+  });
+  const headers = fixed.filter(([name]) => !credential || name !== settings.auth.header).flat();
   let active = 0;
   return {
     settings,
@@ -63,12 +67,19 @@ export function openUpstream(settings: ProviderSettings, secret: string | undefi
       if (active >= settings.maxConcurrent) {
         throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
       }
+      const shown = credential ? secretHeader(settings, credential()) : [];
+      const sent = [...headers, ...shown, "x-request-id", requestId];
       active++;
-      const options = { method: "POST" as const, path: basePath + path, headers: [...headers, "x-request-id", requestId], body };
+      const options = { method: "POST" as const, path: basePath + path, headers: sent, body };
       return dispatch(pool, options, { receiver, deadlines: settings.deadlines, done: () => void active-- });
     },
     close: () => pool.destroy(),
   };
+}
+
+function secretHeader({ auth, name }: ProviderSettings, secret: string | undefined): string[] {
+  if (secret !== undefined) return [auth.header, auth.prefix + secret];
+  throw new Problem("unavailable", `the secret of the provider ${name} is not there yet`, { headers: { "retry-after": "2" } });
 }
 
 interface Exchange {

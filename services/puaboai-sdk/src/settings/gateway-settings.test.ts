@@ -92,6 +92,18 @@ test.each([
   expect(faultsOf(text).join("\n")).toContain(said);
 });
 
+test("a provider's key may be a secret that pv-keys keeps; of three places one is named", () => {
+  const provider = (fields: string) => `providers: { a: { base_url: "https://a.example.com/v1", ${fields} } }`;
+  const { providers } = parseGatewaySettings(provider("api_key_secret: openai.main-1"), "gateway.yaml");
+  expect(providers[0]?.secret).toStrictEqual({ vault: "openai.main-1" });
+  expect(faultsOf(provider("api_key_secret: openai, api_key_env: X"))).toStrictEqual([
+    "gateway.yaml:1: providers.a.api_key_secret and api_key_env are both set; keep one",
+  ]);
+  const [fault] = faultsOf(provider("api_key_secret: sk-LIVE/secret"));
+  expect(fault).toContain("must be the name of a secret");
+  expect(fault).not.toContain("LIVE");
+});
+
 test("an empty file means no providers", () => {
   expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({ providers: [], models: [] });
 });

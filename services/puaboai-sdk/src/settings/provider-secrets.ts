@@ -4,17 +4,17 @@ import { isPublishedValue } from "@nexus/core";
 import type { ProviderSettings } from "./provider-settings.ts";
 
 /**
- * The secret of each provider that has one, by name.
+ * The secret of each provider that has one in a variable or a file, by name.
  * @throws ConfigError naming every variable and file that holds none; never a value
  */
 export function readProviderSecrets(providers: readonly ProviderSettings[], environment: Environment): Map<string, string> {
   const faults: string[] = [];
   const secrets = new Map<string, string>();
   for (const { name, secret } of providers) {
-    if (!secret) continue;
+    if (!secret || "vault" in secret) continue;
     const where = "env" in secret ? secret.env : secret.file;
     const value = "env" in secret ? environment[secret.env] : readKeyFile(secret.file);
-    const detail = faultOf(value);
+    const detail = faultOfSecret(value);
     if (detail) faults.push(`${where} ${detail}: the API key of the provider ${name} in gateway.yaml`);
     else secrets.set(name, value ?? "");
   }
@@ -30,7 +30,8 @@ function readKeyFile(path: string): string | undefined {
   }
 }
 
-function faultOf(value: string | undefined): string | undefined {
+/** Why a provider cannot be shown this, without the value. */
+export function faultOfSecret(value: string | undefined): string | undefined {
   if (value === undefined || value === "") return "is missing or empty";
   if (!/^[\x21-\x7e]{1,4096}$/.test(value)) return "holds something that cannot stand in a header";
   return isPublishedValue(value) ? "holds a value printed in a public document" : undefined;

@@ -8,7 +8,7 @@ export interface ProviderSettings {
   /** Without a trailing slash; `/chat/completions` is appended. */
   baseUrl: string;
   /** Where the secret comes from; absent: the provider wants none. */
-  secret: { env: string } | { file: string } | undefined;
+  secret: { env: string } | { file: string } | { vault: string } | undefined;
   /** The header that carries the secret, and what stands before it. */
   auth: { header: string; prefix: string };
   /** Further headers without secrets, such as an API version. */
@@ -130,17 +130,22 @@ function readSecretSource(fields: YamlFields): ProviderSettings["secret"] {
     saying: "must be the name of an environment variable, not a key",
   });
   const file = fields.optionalText("api_key_file");
-  if (fields.has("api_key_env") && fields.has("api_key_file"))
-    fields.refuse("api_key_file", "and api_key_env are both set; keep one");
+  const vault = fields.optionalText("api_key_secret", {
+    pattern: /^[a-z][a-z0-9._-]{0,62}$/,
+    saying: "must be the name of a secret that pv-keys keeps, not a key",
+  });
+  const [first, second] = ["api_key_env", "api_key_file", "api_key_secret"].filter((name) => fields.has(name));
+  if (first !== undefined && second !== undefined) fields.refuse(second, `and ${first} are both set; keep one`);
   if (fields.has("api_key")) {
     fields.child("api_key");
     fields.refuse(
       "api_key",
-      "must not stand in this file: name its environment variable in api_key_env or its file in api_key_file",
+      "must not stand in this file: name its environment variable in api_key_env, its file in api_key_file or its secret in api_key_secret",
     );
   }
   if (env !== undefined) return { env };
-  return file === undefined ? undefined : { file };
+  if (file !== undefined) return { file };
+  return vault === undefined ? undefined : { vault };
 }
 
 function readHeaders(file: YamlFile, fields: YamlFields): Record<string, string> {

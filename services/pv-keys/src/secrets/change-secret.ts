@@ -6,8 +6,8 @@ import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
 import { inChangeTransaction } from "../in-change-transaction.ts";
 import { auditSecret, type SecretDeps } from "./secret-deps.ts";
-import { isKeptBy, type Keeper, presentSecret, type SecretRow } from "./secret.ts";
-import { findSecret, lockSecret, setRevision } from "./secrets.store.ts";
+import { isKeptBy, type Keeper, presentSecret } from "./secret.ts";
+import { findSecret, lockSecret, type SecretRow, setRevision } from "./secrets.store.ts";
 
 export interface SecretInput {
   keeper: Keeper;

@@ -7,8 +7,8 @@ import type { RequestContext } from "@nexus/http";
 import { CannotOpen } from "./key-encryption.ts";
 import { openValue } from "./sealed-value.ts";
 import { orUnavailable, type SecretDeps, usableKeys } from "./secret-deps.ts";
-import { auditedOrganization, type SecretRow } from "./secret.ts";
-import { findSecretByName, findVersion } from "./secrets.store.ts";
+import { auditedOrganization } from "./secret.ts";
+import { findSecretByName, findVersion, type SecretRow } from "./secrets.store.ts";
 
 interface ReadInput {
   /** The service's name, by its token. */

@@ -6,7 +6,8 @@ import type { RequestContext } from "@nexus/http";
 import type { ChangeDeps } from "../in-change-transaction.ts";
 import type { KeyEncryptionCheck } from "./confirm-key-encryption.ts";
 import { CannotOpen, type KeyEncryption } from "./key-encryption.ts";
-import { auditedOrganization, type Keeper, type SecretRow } from "./secret.ts";
+import { auditedOrganization, type Keeper } from "./secret.ts";
+import type { SecretRow } from "./secrets.store.ts";
 
 export interface SecretDeps extends ChangeDeps {
   clock: Clock;

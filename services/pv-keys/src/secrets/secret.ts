@@ -2,12 +2,8 @@
 import type { AuditActor } from "@nexus/audit";
 import type { Secret, SecretVersion } from "@nexus/contracts/secrets";
 import { assert, type OrganizationId, Problem, toId, uuidOf } from "@nexus/core";
-import type { Tables } from "@nexus/db";
 import { isAdmin, type PersonCaller } from "@nexus/http";
-import type { Selectable } from "kysely";
-
-export type SecretRow = Selectable<Tables["secrets"]>;
-export type VersionRow = Selectable<Tables["secret_versions"]>;
+import type { SecretRow, VersionFacts } from "./secrets.store.ts";
 
 /** A person as the keeper of secrets. */
 export interface Keeper {
@@ -58,7 +54,7 @@ export function presentSecret(row: SecretRow): Secret {
   };
 }
 
-export function presentVersion(row: Omit<VersionRow, "ciphertext" | "wrapped_key">): SecretVersion {
+export function presentVersion(row: VersionFacts): SecretVersion {
   return {
     version: row.version,
     created_at: row.created_at.toISOString(),

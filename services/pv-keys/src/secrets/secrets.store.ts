@@ -1,10 +1,14 @@
 /** Every statement about secrets but those of rewrapping. */
 import { assert } from "@nexus/core";
-import type { CursorPosition, Db } from "@nexus/db";
-import { sql } from "kysely";
+import type { CursorPosition, Db, Tables } from "@nexus/db";
+import { type Selectable, sql } from "kysely";
 import { noteChanges } from "../in-change-transaction.ts";
 import type { SealedValue } from "./sealed-value.ts";
-import type { SecretRow, VersionRow } from "./secret.ts";
+
+export type SecretRow = Selectable<Tables["secrets"]>;
+type VersionRow = Selectable<Tables["secret_versions"]>;
+/** A version without what is sealed. */
+export type VersionFacts = Omit<VersionRow, "ciphertext" | "wrapped_key">;
 
 /** How many versions keep their value: a reader in the middle of a change may still ask for the one before. */
 const versionsKept = 2;
@@ -79,11 +83,7 @@ export async function findVersion(db: Db, secretId: string, version: number): Pr
 }
 
 /** Newest first, without what is sealed. */
-export async function listVersions(
-  db: Db,
-  secretId: string,
-  limit: number,
-): Promise<Omit<VersionRow, "ciphertext" | "wrapped_key">[]> {
+export async function listVersions(db: Db, secretId: string, limit: number): Promise<VersionFacts[]> {
   return await db
     .selectFrom("secret_versions")
     .select(["secret_id", "version", "wrapped_by", "created_at", "created_by", "destroyed_at", "rewrap_failed"])
