@@ -4,10 +4,10 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { systemClock } from "@nexus/core";
+import { type Clock, systemClock } from "@nexus/core";
 import { type Connection, type Database, openDatabase } from "@nexus/db";
 import { type Cache, openRedis } from "@nexus/redis";
-import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
+import { createTestDatabase, fakeClock, type TestDatabase, waitFor } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Admission, LimitedKey, QuotaRefill } from "../limited-key.ts";
@@ -34,9 +34,9 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-function open(connection: Connection = database.ai): KeyLimits {
+function open(connection: Connection = database.ai, clock: Clock = systemClock): KeyLimits {
   const opened = openDatabase(connection, { applicationName: "limits-test", poolSize: 4 });
-  const limits = openKeyLimits({ cache, db: opened.db, clock: systemClock, processId: randomUUID(), replicas: () => 3 });
+  const limits = openKeyLimits({ cache, db: opened.db, clock, processId: randomUUID(), replicas: () => 3 });
   closing.push(() => opened.close());
   closing.push(() => limits.close());
   return limits;
@@ -179,6 +179,19 @@ test("a new period has the whole quota again, and what a killed process held of 
   expect(await used(key)).toBe(1);
   const { rows } = await sql<{ held: bigint }>`SELECT held FROM quota_leases WHERE key_id = ${keyId}`.execute(owner.db);
   expect(rows).toEqual([{ held: 1n }]);
+});
+
+test("what was granted in one period is void in the next", async () => {
+  const key = await makeKey(100_000, "month");
+  const clock = fakeClock();
+  const limits = open(database.ai, clock);
+  for (let round = 0; round < 12; round++) await admitted(limits, key, 8);
+  expect(await used(key)).toBeGreaterThan(96);
+  const keyId = key.key_id.slice(4);
+  await sql`UPDATE key_quotas SET period_start = period_start - interval '1 month' WHERE key_id = ${keyId}`.execute(owner.db);
+  clock.advance(32 * 86_400_000);
+  expect((await limits.admit(key)).admitted).toBe(true);
+  expect(await used(key)).toBeLessThan(96);
 });
 
 test("a clock of PostgreSQL that was set back opens no period twice", async () => {
