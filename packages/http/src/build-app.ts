@@ -6,7 +6,9 @@ import { newId, Problem, type RequestId } from "@nexus/core";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import type { Caller, Permission } from "./caller.ts";
 import { clientRequestIdOf, type Exchanges, exchangeOf, findExchange } from "./exchange.ts";
+import { bodyLeftBy, type FastRoute, type Handler, withFastLane } from "./fast-lane.ts";
 import { guardFor } from "./guard.ts";
+import { hostFault } from "./host-header.ts";
 import { prepareRoute } from "./prepare-route.ts";
 import { answerRaw, type ErrorDialect, noteProblem, renderProblem, toProblem } from "./problem-answer.ts";
 import { refuseNul } from "./refuse-nul.ts";
@@ -20,6 +22,7 @@ interface AppOptions {
   server: ServerOptions;
   exchanges: Exchanges;
   timeouts: Timeouts;
+  fastRoutes: ReadonlyMap<string, FastRoute>;
   /** The permission of routes that plugins bring, while they are registered. */
   unnamed(): Permission | undefined;
 }
@@ -60,20 +63,19 @@ export function buildApp(options: AppOptions): App {
   app.setErrorHandler(fail);
   app.setNotFoundHandler((request, reply) => answerUnmatched(app, request, reply, fail));
   decorate(app, exchanges);
+  app.addHook("preParsing", (request, _reply, payload, done) => done(null, bodyLeftBy(request.raw) ?? payload));
   readBodies(app);
   const rules = { ...options, guardFor: (permission: Permission) => guardFor(permission, server), dialectOf };
   app.addHook("onRoute", (route) => prepareRoute(route, rules));
   return app;
 }
 
-type RawHandler = Parameters<typeof createServer>[1] & ((...parts: Parameters<Exchanges["begin"]>) => void);
-
 function listener(
   handler: (...parts: never[]) => void,
   options: AppOptions,
   dialectOf: (url: string) => ErrorDialect | undefined,
 ): HttpServer {
-  const { exchanges, timeouts } = options;
+  const { exchanges, timeouts, server, fastRoutes } = options;
   const settings = {
     headersTimeout: timeouts.headersMs,
     requestTimeout: timeouts.requestMs,
@@ -83,15 +85,17 @@ function listener(
     // Asked for below, where the refusal can be written as a problem.
     requireHostHeader: false,
   };
-  return createServer(settings, (request, response) => {
+  const ordinary: Handler = (request, response) => {
     const exchange = exchanges.begin(request, response);
-    if (request.httpVersion === "1.1" && request.headers.host === undefined) {
-      answerRaw(exchange, new Problem("malformed_request", "the Host header is missing"), dialectOf(request.url ?? ""));
+    const fault = hostFault(request);
+    if (fault !== undefined) {
+      answerRaw(exchange, new Problem("malformed_request", fault), dialectOf(request.url ?? ""));
       return;
     }
     if (!request.url?.startsWith("/")) request.url = originForm(request.url ?? "");
-    (handler as RawHandler)(request, response);
-  });
+    (handler as Handler)(request, response);
+  };
+  return createServer(settings, withFastLane(ordinary, { ...server, exchanges, routes: fastRoutes }));
 }
 
 /** A server must take the whole address as well, as proxies are sent it (RFC 9112 §3.2.2). */

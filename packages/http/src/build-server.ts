@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { buildApp } from "./build-app.ts";
 import type { Permission } from "./caller.ts";
 import { createExchanges, type Exchanges } from "./exchange.ts";
+import type { FastRoute } from "./fast-lane.ts";
 import { createHealth } from "./health.ts";
 import { addMetricsRoute, addOperationsRoutes, createReadiness, type Stage } from "./operations-routes.ts";
 import { addProblemRoutes, addRootRoute } from "./public-routes.ts";
@@ -11,6 +12,7 @@ import { type App, defaultTimeouts, type Server, type ServerOptions, type Timeou
 
 interface Listener {
   app: App;
+  fastRoutes: Map<string, FastRoute>;
   exchanges: Exchanges;
 }
 
@@ -21,7 +23,9 @@ export async function buildServer(options: ServerOptions): Promise<Server> {
   let unnamed: Permission | undefined;
   const open = (listener: "published" | "internal"): Listener => {
     const exchanges = createExchanges({ ...options, listener });
-    return { exchanges, app: buildApp({ listener, server: options, exchanges, timeouts, unnamed: () => unnamed }) };
+    const fastRoutes = new Map<string, FastRoute>();
+    const app = buildApp({ listener, server: options, exchanges, timeouts, fastRoutes, unnamed: () => unnamed });
+    return { exchanges, fastRoutes, app };
   };
   const published = open("published");
   const internal = open("internal");
@@ -52,6 +56,7 @@ export async function buildServer(options: ServerOptions): Promise<Server> {
   return {
     published: published.app,
     internal: internal.app,
+    addFastRoute: (listener, route) => void { published, internal }[listener].fastRoutes.set(route.path, route),
     listen: async ({ host, port, internalHost, internalPort }) => {
       try {
         const internalUrl = await listenOn(internal.app, internalHost, internalPort);

@@ -31,6 +31,12 @@ export interface Exchanges {
   begin(request: IncomingMessage, response: ServerResponse, id?: RequestId): Exchange;
   /** Answers from now on ask their client to close the connection; running ones too where their head is not sent yet. */
   startDraining(): void;
+  isDraining(): boolean;
+  /**
+   * Something is under way that is no exchange yet. The answer ends that, once: `whole` says that all is well, else `onBroken`
+   * is called.
+   */
+  hold(onBroken: () => void): (whole: boolean) => void;
   /** True when nothing runs any more; false when `deadlineMs` passed first. */
   whenIdle(deadlineMs: number): Promise<boolean>;
   running(): ReadonlySet<Exchange>;
@@ -73,14 +79,28 @@ interface ExchangesOptions {
 
 export function createExchanges(options: ExchangesOptions): Exchanges {
   const running = new Set<Exchange>();
+  let held = 0;
   let draining = false;
   let onIdle: (() => void) | undefined;
   const end = (exchange: Exchange): void => {
     if (!running.delete(exchange)) return;
     report(exchange, options);
-    if (running.size === 0) onIdle?.();
+    if (running.size + held === 0) onIdle?.();
   };
   return {
+    isDraining: () => draining,
+    hold: (onBroken) => {
+      let open = true;
+      held++;
+      return (whole) => {
+        if (!open) return;
+        open = false;
+        held--;
+        if (!whole) onBroken();
+        // What follows is begun by whoever held, in this turn.
+        if (running.size + held === 0 && onIdle) setImmediate(() => running.size + held === 0 && onIdle?.());
+      };
+    },
     begin: (request, response, id = newId("request")) => {
       const exchange = open(request, response, { id, startedMs: options.clock.monotonic() });
       if (draining) response.setHeader("connection", "close");
@@ -93,17 +113,33 @@ export function createExchanges(options: ExchangesOptions): Exchanges {
       for (const { response } of running) if (!response.headersSent) response.setHeader("connection", "close");
     },
     whenIdle: async (deadlineMs) => {
-      if (running.size === 0) return true;
+      if (running.size + held === 0) return true;
       const { promise, resolve } = Promise.withResolvers<void>();
       onIdle = resolve;
       const timer = setTimeout(resolve, deadlineMs);
       await promise;
       clearTimeout(timer);
       onIdle = undefined;
-      return running.size === 0;
+      return running.size + held === 0;
     },
     running: () => running,
   };
+}
+
+/** What every answer carries, as names and values in turn: it is for its caller alone, is what it says it is, and is never a page. */
+export function answerHeaders(requestId: RequestId): string[] {
+  return [
+    "x-request-id",
+    requestId,
+    "cache-control",
+    "no-store",
+    "x-content-type-options",
+    "nosniff",
+    "referrer-policy",
+    "no-referrer",
+    "content-security-policy",
+    "default-src 'none'; frame-ancestors 'none'",
+  ];
 }
 
 function open(request: IncomingMessage, response: ServerResponse, begun: { id: RequestId; startedMs: number }): Exchange {
@@ -122,12 +158,8 @@ function open(request: IncomingMessage, response: ServerResponse, begun: { id: R
     fields: undefined,
   };
   (request as Tagged)[exchangeKey] = exchange;
-  response.setHeader("x-request-id", exchange.id);
-  // What an API answers is for its caller alone, is what it says it is, and is never a page.
-  response.setHeader("cache-control", "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
-  response.setHeader("referrer-policy", "no-referrer");
-  response.setHeader("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+  const headers = answerHeaders(exchange.id);
+  for (let i = 0; i < headers.length; i += 2) response.setHeader(headers[i] ?? "", headers[i + 1] ?? "");
   return exchange;
 }
 

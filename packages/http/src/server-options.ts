@@ -5,6 +5,7 @@ import type { Clock, Problem, RequestId } from "@nexus/core";
 import type { Logger, Metrics } from "@nexus/telemetry";
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller, Permission } from "./caller.ts";
+import type { FastRoute } from "./fast-lane.ts";
 import type { HealthCheck } from "./health.ts";
 import type { ErrorDialect } from "./problem-answer.ts";
 import type { ServiceTokens } from "./service-tokens.ts";
@@ -74,6 +75,8 @@ export interface Server {
   published: App;
   /** The private listener's routes: for other services and for scrapers. */
   internal: App;
+  /** Answers the plain requests of a route before the framework sees them. */
+  addFastRoute(listener: "published" | "internal", route: FastRoute): void;
   /** Port 0 takes a free one. @throws the system's error, such as EADDRINUSE; nothing is open then */
   listen(address: ListenAddress): Promise<{ url: string; internalUrl: string }>;
   /**

@@ -2,7 +2,7 @@
  * How services prove themselves to each other on the private listener: one token per caller, from mounted files.
  * Read once at start; a file that cannot be read is a fault of the configuration, reported with all others.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Field } from "@nexus/config";
 import { isPublishedValue } from "@nexus/core";
@@ -89,5 +89,5 @@ function serviceTokens(own: string, callers: CallerTokens): ServiceTokens {
 }
 
 function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

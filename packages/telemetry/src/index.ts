@@ -1,3 +1,4 @@
 export { censorText } from "./censor.ts";
 export { createLogger, flushLogger, type Logger, logLevels } from "./create-logger.ts";
-export { createMetrics, type Metrics, type RequestObservation } from "./create-metrics.ts";
+export { createMetrics, type Metrics } from "./create-metrics.ts";
+export type { RequestObservation } from "./request-durations.ts";
