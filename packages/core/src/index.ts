@@ -1,4 +1,5 @@
 export { type ApiKeyKind, generateApiKey, type KeyEnvironment, parseApiKey, type ParsedApiKey } from "./api-key.ts";
+export { clientNetwork } from "./client-network.ts";
 export { assert, assertNever } from "./assert.ts";
 export { crc32Base62, randomBase62 } from "./base62.ts";
 export { type Clock, systemClock } from "./clock.ts";

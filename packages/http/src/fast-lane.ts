@@ -16,10 +16,10 @@ export interface FastRoute {
   /** Larger bodies go the ordinary way. */
   bodyLimitBytes: number;
   /**
-   * The JSON text of a 200, at once; `undefined` leaves the request to the ordinary route. It answers for everything that route
-   * would look at: credential, body, schema. Such requests are counted, and not logged. Must not throw.
+   * The JSON text of a 200; `undefined`, or a promise that rejects, leaves the request to the ordinary route. It answers for
+   * everything that route would look at: credential, body, schema. Such requests are counted, and not logged. Must not throw.
    */
-  answer(body: Buffer, request: IncomingMessage): string | undefined;
+  answer(body: Buffer, request: IncomingMessage): string | undefined | Promise<string | undefined>;
 }
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -43,19 +43,27 @@ export function withFastLane(ordinary: Handler, { routes, exchanges, metrics, cl
       return;
     }
     const startedMs = clock.monotonic();
-    const count = (status: number): void =>
-      metrics.observeRequest({ method: "POST", route: route.path, status, durationSeconds: (clock.monotonic() - startedMs) / 1000 });
+    const count = (status: number): void => {
+      const durationSeconds = (clock.monotonic() - startedMs) / 1000;
+      metrics.observeRequest({ method: "POST", route: route.path, status, durationSeconds });
+    };
     const release = exchanges.hold(() => count(499));
-    readBody(request, release, (body) => {
-      const text = route.answer(body, request);
-      if (text === undefined) {
-        (request as WithBody)[bodyKey] = body;
-        ordinary(request, response);
-        return;
-      }
-      response.writeHead(200, [...answerHeaders(newId("request")), ...jsonHeaders, String(Buffer.byteLength(text))]);
-      response.end(text);
-      count(200);
+    response.on("close", () => release(false));
+    readBody(request, (body) => {
+      const finish = (text: string | undefined): void => {
+        release(true);
+        if (text === undefined) {
+          (request as WithBody)[bodyKey] = body;
+          ordinary(request, response);
+          return;
+        }
+        response.writeHead(200, [...answerHeaders(newId("request")), ...jsonHeaders, String(Buffer.byteLength(text))]);
+        response.end(text);
+        count(200);
+      };
+      const answer = route.answer(body, request);
+      if (answer instanceof Promise) answer.then(finish, () => finish(undefined));
+      else finish(answer);
     });
   };
 }
@@ -86,14 +94,10 @@ function isPlain(request: IncomingMessage, { bodyLimitBytes }: FastRoute): boole
 }
 
 /** Node's parser holds the body to its content-length, which is small. */
-function readBody(request: IncomingMessage, release: (whole: boolean) => void, onWhole: (body: Buffer) => void): void {
+function readBody(request: IncomingMessage, onWhole: (body: Buffer) => void): void {
   let body: Buffer | undefined;
   request.on("data", (chunk: Buffer) => {
     body = body === undefined ? chunk : Buffer.concat([body, chunk]);
   });
-  request.on("end", () => {
-    release(true);
-    onWhole(body ?? Buffer.alloc(0));
-  });
-  request.on("close", () => release(false));
+  request.on("end", () => onWhole(body ?? Buffer.alloc(0)));
 }

@@ -48,6 +48,7 @@ async function authenticated(request: FastifyRequest, options: GuardOptions): Pr
 function allows(permission: Exclude<Permission, "public" | "service">, caller: Caller): boolean {
   if (caller.kind === "service") return false;
   if (permission === "person") return caller.kind === "person";
+  if (permission === "key") return caller.kind === "key";
   if (permission === "admin") return isAdmin(caller);
   return caller.kind === "person" || allowsScope(caller.scopes, permission.slice("scope:".length));
 }
@@ -73,6 +74,7 @@ function invalidToken(cause?: Problem): Problem {
 
 function refusal(permission: Permission): Problem {
   if (permission === "admin") return new Problem("forbidden", "Only an administrator may do that.");
+  if (permission === "key") return new Problem("forbidden", "This is for keys, and you are no key.");
   if (permission === "person") return new Problem("forbidden", "Only a signed-in person may do that, not a key.");
   const scope = permission.slice("scope:".length);
   return new Problem("forbidden", `The key lacks the scope ${scope}.`, {

@@ -1,11 +1,11 @@
 /** What is known about keys, by the SHA-256 of each. The keys themselves are not kept. */
 import type { KeyRecord } from "@nexus/contracts/key-record";
-import type { RefusedKey, VerifyKeyAnswer } from "@nexus/contracts/verify-key";
+import type { RefusedKey, KeyAnswer } from "@nexus/contracts/verify-key";
 
 export interface KnownKey {
   readonly record: KeyRecord | null;
   /** What may be said while the key's time is not over. */
-  readonly answer: VerifyKeyAnswer;
+  readonly answer: KeyAnswer;
   /** PostgreSQL's milliseconds from which on the key is expired; `Infinity` when it has no end. */
   readonly expiresAt: number;
   /** Root and service keys: never served by a process that cannot hear of their end. */

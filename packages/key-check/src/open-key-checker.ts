@@ -5,13 +5,14 @@
 import { hash } from "node:crypto";
 import type { ChangeFeed } from "@nexus/change-feed";
 import type { KeyRecord } from "@nexus/contracts/key-record";
-import type { ValidKey, VerifyKeyAnswer } from "@nexus/contracts/verify-key";
+import type { ValidKey, KeyAnswer } from "@nexus/contracts/verify-key";
 import { type Clock, Problem } from "@nexus/core";
 import type { Freezes } from "./freezes.ts";
 import { type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
 import { type KeyShapes, longestKey, openKeyShapes } from "./key-formats.ts";
 import type { Found, KeySource } from "./key-source.ts";
 import type { KeyFormatRow } from "./keys.store.ts";
+import { openUnknownLimiter, type UnknownLimiter } from "./unknown-limiter.ts";
 
 export interface KeyCheckerOptions {
   feed: ChangeFeed;
@@ -29,11 +30,12 @@ export interface KeyCheckerOptions {
 export interface KeyChecker {
   /**
    * Whether the key is good. An invalid key is an answer.
-   * @throws Problem `unavailable` for a key nobody here knows while nobody can tell: never a refusal
+   * @param client the address that it came from: one that asks about many unknown keys is stopped
+   * @throws Problem `unavailable` for a key nobody here knows while nobody can tell: never a refusal; `rate_limited`
    */
-  check(key: string): Promise<VerifyKeyAnswer>;
+  check(key: string, client?: string): Promise<KeyAnswer>;
   /** The answer when it can be given without asking anybody; for the hot path, before `check`. */
-  known(key: string): VerifyKeyAnswer | undefined;
+  known(key: string): KeyAnswer | undefined;
   /** What stands under a digest, at least as new as `minRev`. @throws Problem `unavailable` */
   lookUp(digest: Buffer, minRev: number): Promise<Found>;
   /** Whether the text has the shape of a key, ours or an imported one. */
@@ -59,6 +61,7 @@ class Checker implements KeyChecker {
   readonly #source: KeySource;
   readonly #clock: Clock;
   readonly #cache: KeyCache;
+  readonly #unknownLimiter: UnknownLimiter;
   readonly #shapes: KeyShapes = openKeyShapes();
   readonly #maxPending: number;
   /** One question per digest, shared by all who may have its answer. */
@@ -70,6 +73,7 @@ class Checker implements KeyChecker {
     this.#freezes = freezes;
     this.#source = source;
     this.#clock = clock;
+    this.#unknownLimiter = openUnknownLimiter(clock);
     this.#maxPending = maxPending;
     this.#cache = openKeyCache({ known: maxEntries, unknown: Math.ceil(maxEntries / 5) });
     const loadShapes = async (): Promise<void> => this.#shapes.set(await loadFormats());
@@ -86,7 +90,7 @@ class Checker implements KeyChecker {
     });
   }
 
-  async check(key: string): Promise<VerifyKeyAnswer> {
+  async check(key: string, client?: string): Promise<KeyAnswer> {
     let known = this.known(key);
     if (known) return known;
     if (!this.#feed.lease.isSighted()) {
@@ -95,12 +99,14 @@ class Checker implements KeyChecker {
       if (known) return known;
     }
     const digest = hash("sha256", key, "base64url");
+    if (client !== undefined) this.#unknownLimiter.take(client);
     const found = await this.#ask(digest);
+    if (client !== undefined && found.record) this.#unknownLimiter.giveBack(client);
     if (found.record && !this.#freezes.isKnown()) this.#hearFreezes(found.record, found.freezes);
     return this.#answer(this.#entry(found.record));
   }
 
-  known(key: string): VerifyKeyAnswer | undefined {
+  known(key: string): KeyAnswer | undefined {
     if (key.length > longestKey) return refusal("not_found");
     const known = this.#cache.get(hash("sha256", key, "base64url"));
     if (!known) return this.#shapes.mayBeKey(key) ? undefined : refusal("not_found");
@@ -146,7 +152,7 @@ class Checker implements KeyChecker {
     return known.answer.valid && !known.isAdminClass && lease.blindForMs() < blindMs;
   }
 
-  #answer({ answer, expiresAt }: KnownKey): VerifyKeyAnswer {
+  #answer({ answer, expiresAt }: KnownKey): KeyAnswer {
     if (expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt) return refusal("expired");
     return answer.valid && this.#freezes.any && this.#isFrozen(answer) ? refusal("frozen") : answer;
   }

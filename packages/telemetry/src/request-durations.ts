@@ -32,14 +32,17 @@ export function requestDurations(registry: Registry): (observation: RequestObser
   };
   const get = (): Promise<MetricObjectWithValues<MetricValue<string>>> => {
     const values = [...byRoute.values()].flatMap((ofRoute) => [...ofRoute.values()].flatMap(valuesOf));
-    return Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values } as unknown as MetricObjectWithValues<MetricValue<string>>);
+    return Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values } as unknown as MetricObjectWithValues<
+      MetricValue<string>
+    >);
   };
   registry.registerMetric({ name, get, reset: () => byRoute.clear() } as unknown as Parameters<Registry["registerMetric"]>[0]);
   let last: Series | undefined;
   return (observation) => {
     const { method, route, status, durationSeconds } = observation;
     // Requests come in runs of one kind.
-    if (!last || last.labels.route !== route || last.labels.status !== status || last.labels.method !== method) last = seriesOf(observation);
+    if (!last || last.labels.route !== route || last.labels.status !== status || last.labels.method !== method)
+      last = seriesOf(observation);
     let bucket = 0;
     while (bucket < bounds.length && durationSeconds > (bounds[bucket] ?? Infinity)) bucket++;
     last.counts[bucket] = (last.counts[bucket] ?? 0) + 1;

@@ -23,7 +23,7 @@ export async function authenticate(deps: AuthDeps, request: Presented): Promise<
   const { checker } = deps.verifier;
   // Imported keys have the shape that their format was registered with.
   if (!token.startsWith("pv_") && !checker.mayBeKey(token)) return await deps.verifyPerson(token);
-  const answer = checker.known(token) ?? (await checker.check(token));
+  const answer = checker.known(token) ?? (await checker.check(token, request.ip));
   if (!answer.valid) throw refusalOf(answer.code);
   if (!allowsAddress(answer.ip_allow, request.ip)) throw refusalOf("ip_not_allowed");
   return callerFrom(answer);

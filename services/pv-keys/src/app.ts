@@ -9,9 +9,10 @@ import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
-import { addLookUpRoute } from "./keys/look-up-key.routes.ts";
-import { addVerifyRoutes } from "./keys/verify-key.routes.ts";
 import { addSecretRoutes } from "./secrets/secrets.routes.ts";
+import { addLookUpRoute } from "./verify/look-up-key.routes.ts";
+import { addVerifyRoutes } from "./verify/verify-key.routes.ts";
+import { addWhoAmIRoute } from "./verify/whoami.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
   const server = await buildServer({
@@ -42,6 +43,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyRoutes(server.published, deps);
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
+  addWhoAmIRoute(server.published, deps);
   addVerifyRoutes(server, deps);
   addFreezeRoutes(server.published, deps);
   addLookUpRoute(server.internal, deps);

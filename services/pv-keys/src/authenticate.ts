@@ -3,7 +3,6 @@ import { type KeyId, Problem, type OrganizationId, type UserId } from "@nexus/co
 import { bearerOf, type Caller } from "@nexus/http";
 import { allowsAddress } from "@nexus/key-check";
 import type { Deps } from "./deps.ts";
-import { verifyKey } from "./keys/verify-key.ts";
 
 export async function authenticate(
   deps: Deps,
@@ -16,7 +15,7 @@ export async function authenticate(
   const { checker } = deps.verifier;
   // Imported keys have the shape that their format was registered with.
   if (!token.startsWith("pv_") && !checker.mayBeKey(token)) return await deps.verifyPerson(token);
-  const answer = await verifyKey(checker, { key: token });
+  const answer = checker.known(token) ?? (await checker.check(token, request.ip));
   if (!answer.valid) throw answer.code === "frozen" ? new Problem("frozen") : invalidCredential();
   if (!allowsAddress(answer.ip_allow, request.ip)) throw new Problem("forbidden", "This key may not be used from this address.");
   return {

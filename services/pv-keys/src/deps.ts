@@ -1,10 +1,11 @@
 import { hkdfSync } from "node:crypto";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import { type LeaseWatch, openLeaseWatch } from "@nexus/change-feed";
-import { type Clock, systemClock } from "@nexus/core";
+import { type Clock, newUuid, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
 import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens, trustedProxiesOf } from "@nexus/http";
 import { databaseSource, openVerifier, type Peppers, type Verifier } from "@nexus/key-check";
+import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
@@ -27,6 +28,7 @@ export interface Deps {
   /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
+  limits: KeyLimits;
   /** Who else decides about keys, and how far each has followed the change feed. */
   leases: LeaseWatch;
   serviceTokens: ServiceTokens;
@@ -52,6 +54,16 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
     onError: (error) => logger.warn({ err: error }, "a database connection broke"),
   });
   const clock = systemClock;
+  const verifier = openVerifier({
+    connection: connectionFrom(config),
+    redis,
+    source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    clock,
+    logger,
+    service: "pv-keys",
+    port: config.PORT,
+    blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
+  });
   return {
     config,
     logger,
@@ -64,15 +76,14 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
     keyEncryption,
     keyEncryptionCheck: keyEncryptionCheck({ db: database.db, keyEncryption }),
     redis,
-    verifier: openVerifier({
-      connection: connectionFrom(config),
-      redis,
-      source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    verifier,
+    limits: openKeyLimits({
+      cache: redis?.cache,
+      db: database.db,
       clock,
+      processId: newUuid(),
+      replicas: () => verifier.feed.liveVerifiers(),
       logger,
-      service: "pv-keys",
-      port: config.PORT,
-      blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
     }),
     leases: openLeaseWatch({
       db: database.db,
@@ -92,8 +103,9 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
   };
 }
 
-export async function closeDeps({ leases, verifier, database, redis }: Deps): Promise<void> {
+export async function closeDeps({ leases, verifier, limits, database, redis }: Deps): Promise<void> {
   leases.close();
+  await limits.close();
   await verifier.close();
   await Promise.all([database.close(), redis?.cache.close()]);
 }

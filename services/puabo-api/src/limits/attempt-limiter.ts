@@ -1,7 +1,6 @@
 import { hash } from "node:crypto";
-import { type Clock, Problem } from "@nexus/core";
+import { clientNetwork, type Clock, Problem } from "@nexus/core";
 import { type Cache, CacheUnavailable, takeFromWindows } from "@nexus/redis";
-import { clientNetwork } from "./client-network.ts";
 import { intervalOf, type Quota, takeOne } from "./gcra.ts";
 
 /** Bounds guessing. Each method is one attempt. */

@@ -1,5 +1,5 @@
+import { clientNetwork } from "@nexus/core";
 import { expect, test } from "vitest";
-import { clientNetwork } from "./client-network.ts";
 import { takeOne } from "./gcra.ts";
 
 test("a fresh bucket admits its burst, then one attempt an interval, and says when", () => {

@@ -1,0 +1,111 @@
+/** The plain verification, from the bytes of its request to those of its answer, without a schema and without a framework. */
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import type { VerifyKeyAnswer, VerifyKeyRequest } from "@nexus/contracts/verify-key";
+import { allowsScope } from "@nexus/core";
+import { bearerOf, type FastRoute, type ServiceTokens } from "@nexus/http";
+import { allowsAddress, type KeyChecker } from "@nexus/key-check";
+import { type VerifyDeps, verifyKnownKey } from "./verify-key.ts";
+
+export const verifyPath = "/v1/keys/verify";
+export const verifyBatchPath = "/v1/keys/verify/batch";
+
+type MayAsk = (request: IncomingMessage) => boolean;
+
+/** Whoever shows a service's token on the private listener. */
+export function servicesMayAsk(tokens: ServiceTokens): MayAsk {
+  return ({ headers }) => {
+    const token = bearerOf(headers.authorization);
+    return token !== undefined && tokens.callerOf(token) !== undefined;
+  };
+}
+
+/** Whoever shows a service key with the scope; one bound to addresses goes the ordinary way, which knows about proxies. */
+export function serviceKeysMayAsk(checker: KeyChecker): MayAsk {
+  return ({ headers, socket }) => {
+    const token = bearerOf(headers.authorization);
+    const key = token === undefined ? undefined : checker.known(token);
+    if (!key?.valid || key.kind !== "svc" || !allowsScope(key.scopes, "keys:verify")) return false;
+    return key.ip_allow === null && allowsAddress(key.ip_allow, socket.remoteAddress ?? "");
+  };
+}
+
+export function fastVerify(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
+  return {
+    path: verifyPath,
+    bodyLimitBytes: 2048,
+    answer: (body, request) => {
+      if (!mayAsk(request)) return undefined;
+      const asked = plainRequest(parse(body));
+      const answer = asked && verifyKnownKey(deps, asked);
+      return answer instanceof Promise ? answer.then(textOf) : answer && textOf(answer);
+    },
+  };
+}
+
+const mostAtOnce = 100;
+
+export function fastVerifyBatch(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
+  return {
+    path: verifyBatchPath,
+    bodyLimitBytes: 32 * 1024,
+    answer: (body, request) => {
+      if (!mayAsk(request)) return undefined;
+      const asked = plainBatch(parse(body));
+      // Nothing may be taken from a limit before it is certain that this is the whole answer.
+      if (!asked?.every(({ key }) => deps.checker.known(key) !== undefined)) return undefined;
+      const answers = asked.map((one) => verifyKnownKey(deps, one));
+      if (answers.some((answer) => answer === undefined || answer instanceof Promise)) {
+        return Promise.all(answers).then((all) => batchText(all as VerifyKeyAnswer[]));
+      }
+      return batchText(answers as VerifyKeyAnswer[]);
+    },
+  };
+}
+
+function batchText(answers: readonly VerifyKeyAnswer[]): string {
+  return `{"results":[${answers.map(textOf).join(",")}]}`;
+}
+
+/** Answers that were given before and do not change are written once. */
+const texts = new WeakMap<object, string>();
+
+function textOf(answer: VerifyKeyAnswer): string {
+  const known = texts.get(answer);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(answer);
+  if (Object.isFrozen(answer)) texts.set(answer, text);
+  return text;
+}
+
+function parse(body: Buffer): unknown {
+  if (!isUtf8(body)) return undefined;
+  try {
+    return JSON.parse(body.toString()) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A request of a key and perhaps a scope; `undefined` for everything that the schema should look at. */
+function plainRequest(value: unknown): VerifyKeyRequest | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { key, scope } = value as Record<string, unknown>;
+  if (typeof key !== "string" || key.includes("\0")) return undefined;
+  if (scope === undefined) return Object.keys(value).length === 1 ? { key } : undefined;
+  if (typeof scope !== "string" || scope.length > 100 || scope.includes("\0")) return undefined;
+  return Object.keys(value).length === 2 ? { key, scope } : undefined;
+}
+
+function plainBatch(value: unknown): VerifyKeyRequest[] | undefined {
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) return undefined;
+  const { requests } = value as Record<string, unknown>;
+  if (!Array.isArray(requests) || requests.length === 0 || requests.length > mostAtOnce) return undefined;
+  const plain: VerifyKeyRequest[] = [];
+  for (const one of requests) {
+    const request = plainRequest(one);
+    if (!request) return undefined;
+    plain.push(request);
+  }
+  return plain;
+}

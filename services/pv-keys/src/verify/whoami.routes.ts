@@ -1,0 +1,20 @@
+import { WhoAmI } from "@nexus/contracts/verify-key";
+import { Problem } from "@nexus/core";
+import { type App, bearerOf } from "@nexus/http";
+import type { Deps } from "../deps.ts";
+
+/** Tells a key about itself, and nobody about any other. */
+export function addWhoAmIRoute(app: App, { verifier }: Deps): void {
+  app.route({
+    method: "GET",
+    url: "/v1/keys/whoami",
+    config: { permission: "key" },
+    schema: { summary: "What the key that asks is, and what it may do", tags: ["keys"], response: { 200: WhoAmI } },
+    handler: async (request) => {
+      const answer = await verifier.checker.check(bearerOf(request.headers.authorization) ?? "");
+      if (!answer.valid) throw new Problem("unauthenticated");
+      const { valid: _valid, ...facts } = answer;
+      return facts;
+    },
+  });
+}
