@@ -89,3 +89,38 @@ export const ReadSecretAnswer = strictObject({
   value: Type.String({ "x-secret": true }),
 });
 export type ReadSecretAnswer = Static<typeof ReadSecretAnswer>;
+
+const Fingerprint = Type.String({ description: "of a key-encryption key" });
+
+export const SecretRewrap = strictObject({
+  id: Type.String({ pattern: "^rwp_[0-9a-f-]{36}$" }),
+  state: Type.Union([Type.Literal("running"), Type.Literal("finished"), Type.Literal("superseded")], {
+    description: "superseded: another key became the current one before it was through",
+  }),
+  from_fingerprints: Type.Array(Fingerprint),
+  to_fingerprint: Fingerprint,
+  total: Type.Integer({ description: "data keys; changes while secrets are made and deleted" }),
+  done: Type.Integer(),
+  failed: Type.Integer({ description: "data keys that do not open, because somebody changed or moved them" }),
+  started_at: Timestamp,
+  started_by: UserId,
+  finished_at: Type.Union([Timestamp, Type.Null()]),
+});
+export type SecretRewrap = Static<typeof SecretRewrap>;
+export const SecretRewrapAnswer = strictObject({ rewrap: SecretRewrap });
+export type SecretRewrapAnswer = Static<typeof SecretRewrapAnswer>;
+
+export const KeyEncryptionKeyUse = strictObject({
+  fingerprint: Fingerprint,
+  name: Type.String(),
+  current: Type.Boolean({ description: "wraps what is new" }),
+  held: Type.Boolean({ description: "the process that answers can unwrap with it" }),
+  data_keys: Type.Integer({ description: "wrapped with it; with none its line may leave the configuration" }),
+});
+export type KeyEncryptionKeyUse = Static<typeof KeyEncryptionKeyUse>;
+
+export const SecretRewrapOverview = strictObject({
+  rewrap: Type.Union([SecretRewrap, Type.Null()], { description: "the newest one" }),
+  keys: Type.Array(KeyEncryptionKeyUse),
+});
+export type SecretRewrapOverview = Static<typeof SecretRewrapOverview>;

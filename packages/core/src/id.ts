@@ -15,6 +15,7 @@ const prefixes = {
   incident: "inc",
   freeze: "frz",
   secret: "sec",
+  rewrap: "rwp",
 } as const;
 
 export type IdKind = keyof typeof prefixes;

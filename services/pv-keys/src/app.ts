@@ -9,6 +9,8 @@ import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
+import { addPepperRoutes } from "./peppers/peppers.routes.ts";
+import { addRewrapRoutes } from "./secrets/rewrap.routes.ts";
 import { addSecretRoutes } from "./secrets/secrets.routes.ts";
 import { addLookUpRoute } from "./verify/look-up-key.routes.ts";
 import { addVerifyRoutes } from "./verify/verify-key.routes.ts";
@@ -40,6 +42,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
     trustedProxies: deps.trustedProxies,
     bodyLimitBytes: 64 * 1024,
   });
+  addPepperRoutes(server.published, deps);
   addKeyRoutes(server.published, deps);
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
@@ -47,6 +50,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addVerifyRoutes(server, deps);
   addFreezeRoutes(server.published, deps);
   addLookUpRoute(server.internal, deps);
+  addRewrapRoutes(server.published, deps);
   addSecretRoutes(server, deps);
   return server;
 }

@@ -10,6 +10,7 @@ import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus
 import type { Logger } from "@nexus/telemetry";
 import type { KeysConfig } from "./config.ts";
 import { type PepperCheck, pepperCheck } from "./keys/confirm-peppers.ts";
+import { openRehasher, type Rehasher } from "./peppers/rehash-keys.ts";
 import { type KeyEncryptionCheck, keyEncryptionCheck } from "./secrets/confirm-key-encryption.ts";
 import type { KeyEncryption } from "./secrets/key-encryption.ts";
 
@@ -22,6 +23,7 @@ export interface Deps {
   audit: AuditWriter;
   peppers: Peppers;
   pepperCheck: PepperCheck;
+  rehasher: Rehasher;
   /** Wraps the data keys of secrets; `undefined`: none was given, and secrets cannot be kept. */
   keyEncryption: KeyEncryption | undefined;
   keyEncryptionCheck: KeyEncryptionCheck;
@@ -54,10 +56,11 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
     onError: (error) => logger.warn({ err: error }, "a database connection broke"),
   });
   const clock = systemClock;
+  const rehasher = openRehasher({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, logger });
   const verifier = openVerifier({
     connection: connectionFrom(config),
     redis,
-    source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, onOldPepper: rehasher.rehash }),
     clock,
     logger,
     service: "pv-keys",
@@ -73,6 +76,7 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     peppers: config.NEXUS_KEY_PEPPERS,
     pepperCheck: pepperCheck({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS }),
+    rehasher,
     keyEncryption,
     keyEncryptionCheck: keyEncryptionCheck({ db: database.db, keyEncryption }),
     redis,
@@ -103,10 +107,11 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
   };
 }
 
-export async function closeDeps({ leases, verifier, limits, database, redis }: Deps): Promise<void> {
+export async function closeDeps({ leases, verifier, limits, rehasher, database, redis }: Deps): Promise<void> {
   leases.close();
   await limits.close();
   await verifier.close();
+  await rehasher.close();
   await Promise.all([database.close(), redis?.cache.close()]);
 }
 

@@ -4,6 +4,7 @@ import { listenAddressOf } from "@nexus/http";
 import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
 import { closeDeps, type Deps, openDeps, type Tools } from "./deps.ts";
+import { openRewrapper, type Rewrapper } from "./secrets/rewrapper.ts";
 
 export { configRules, configSchema } from "./config.ts";
 
@@ -16,6 +17,7 @@ export interface RunningService {
 /** Starts all or nothing. */
 export async function startService(config: KeysConfig, tools: Tools): Promise<RunningService> {
   const deps = openDeps(config, tools);
+  const rewrapper = followRewraps(deps);
   try {
     await confirmKeyMaterial(deps);
     await deps.verifier.start();
@@ -25,13 +27,25 @@ export async function startService(config: KeysConfig, tools: Tools): Promise<Ru
       ...urls,
       close: async () => {
         await server.close(config.NEXUS_STOP_SECONDS * 1000);
+        await rewrapper.close();
         await closeDeps(deps);
       },
     };
   } catch (error) {
+    await rewrapper.close();
     await closeDeps(deps);
     throw error;
   }
+}
+
+/** A run of rewrapping goes on at the start of a process, and begins when it is announced. */
+function followRewraps(deps: Deps): Rewrapper {
+  const rewrapper = openRewrapper(deps);
+  deps.verifier.feed.onReset(() => rewrapper.wake());
+  deps.verifier.feed.onChange(({ kind }) => {
+    if (kind === "secret") rewrapper.wake();
+  });
+  return rewrapper;
 }
 
 /** What stored hashes and ciphertexts were made with must be at hand, or nothing may be said of them. */

@@ -139,9 +139,16 @@ export async function insertVersion(db: Db, keyId: string, secret: NewVersion & 
   return made.version;
 }
 
-/** The pepper versions that stored hashes were made with. */
+/** The pepper versions that hashes were made with whose keys may be good, now or one day. */
 export async function pepperVersionsInUse(db: Db): Promise<number[]> {
-  const rows = await db.selectFrom("api_key_versions").select("pepper_version").distinct().execute();
+  const rows = await db
+    .selectFrom("api_key_versions")
+    .innerJoin("api_keys", "api_keys.id", "key_id")
+    .select("pepper_version")
+    .distinct()
+    .where("state", "!=", "revoked")
+    .where((eb) => eb.or([eb("retires_at", "is", null), eb("retires_at", ">", sql<Date>`now()`)]))
+    .execute();
   return rows.map((row) => row.pepper_version);
 }
 
