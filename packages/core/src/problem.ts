@@ -27,7 +27,7 @@ export const problemCatalogue = {
   secret_not_replayable: { status: 422, title: "The secret was revealed once and cannot be shown again" },
   rate_limited: { status: 429, title: "Too many requests" },
   quota_exceeded: { status: 429, title: "The quota of the key is used up" },
-  concurrency_exceeded: { status: 429, title: "Too many calls of the key are under way" },
+  concurrency_exceeded: { status: 429, title: "The concurrency of the key is used up" },
   headers_too_large: { status: 431, title: "The head of the request is too large" },
   internal: { status: 500, title: "Something went wrong on our side" },
   upstream_failed: { status: 502, title: "The model provider failed" },

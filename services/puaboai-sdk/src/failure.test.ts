@@ -296,7 +296,10 @@ test("kill -9 in the middle of the work: no usage row is lost or doubled, and th
   expect((await budgetOf(organizationId)).settled_nanos).toBe(rows.reduce((sum, row) => sum + row.cost_nanos, 0n));
   expect(rows.filter((row) => row.outcome === "crash").length).toBeGreaterThan(0);
   for (const row of rows) if (row.outcome === "crash") expect(row.cost_nanos).toBe(row.reserved_nanos);
-  expect(rows.length).toBe(provider.received.length);
+  // Written down before its first byte leaves: a call that was killed in between has a row, and the provider never saw it.
+  const reached = provider.received.map(({ headers }) => headers["x-request-id"] as string);
+  expect(reached.filter((id) => !ids.includes(id))).toStrictEqual([]);
+  expect(rows.length - reached.length).toBeLessThanOrEqual(24);
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
