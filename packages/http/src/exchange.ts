@@ -90,11 +90,11 @@ export function createExchanges(options: ExchangesOptions): Exchanges {
   return {
     isDraining: () => draining,
     hold: (onBroken) => {
-      let open = true;
+      let holds = true;
       held++;
       return (whole) => {
-        if (!open) return;
-        open = false;
+        if (!holds) return;
+        holds = false;
         held--;
         if (!whole) onBroken();
         // What follows is begun by whoever held, in this turn.

@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import type { VerifyKeyAnswer, VerifyKeyRequest } from "@nexus/contracts/verify-key";
-import { allowsScope } from "@nexus/core";
+import { allowsScope, assert } from "@nexus/core";
 import { bearerOf, type FastRoute, type ServiceTokens } from "@nexus/http";
 import { allowsAddress, type KeyChecker } from "@nexus/key-check";
 import { type VerifyDeps, verifyKnownKey } from "./verify-key.ts";
@@ -55,12 +55,21 @@ export function fastVerifyBatch(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
       // Nothing may be taken from a limit before it is certain that this is the whole answer.
       if (!asked?.every(({ key }) => deps.checker.known(key) !== undefined)) return undefined;
       const answers = asked.map((one) => verifyKnownKey(deps, one));
-      if (answers.some((answer) => answer === undefined || answer instanceof Promise)) {
-        return Promise.all(answers).then((all) => batchText(all as VerifyKeyAnswer[]));
-      }
-      return batchText(answers as VerifyKeyAnswer[]);
+      const late = answers.some((answer) => answer === undefined || answer instanceof Promise);
+      return late ? batchLater(answers) : batchText(answers as VerifyKeyAnswer[]);
     },
   };
+}
+
+/** Rejects, and so leaves the batch to the ordinary way, when a key has been forgotten in this very moment. */
+async function batchLater(answers: readonly ReturnType<typeof verifyKnownKey>[]): Promise<string> {
+  const all = await Promise.all(answers.map((answer) => Promise.resolve(answer)));
+  return batchText(
+    all.map((answer) => {
+      assert(answer, "known a moment ago");
+      return answer;
+    }),
+  );
 }
 
 function batchText(answers: readonly VerifyKeyAnswer[]): string {

@@ -23,7 +23,7 @@ export function addVerifyRoutes(server: Server, deps: Deps): void {
 
 interface Access {
   permission: "service" | `scope:${string}`;
-  admit(request: FastifyRequest): void;
+  admit: (request: FastifyRequest) => void;
 }
 
 function addOrdinaryRoutes(app: App, verify: VerifyDeps, { permission, admit }: Access): void {
