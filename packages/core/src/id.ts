@@ -40,11 +40,11 @@ export function newUuid(nowMs: number = Date.now()): string {
   }
   const r = pool.subarray(poolAt, poolAt + 10);
   poolAt += 10;
-  const time = nowMs.toString(16).padStart(12, "0");
+  const time = timeOf(nowMs);
   const a = hex(r[0]!) + hex(r[1]!);
   const b = hex((r[2]! & 0x3f) | 0x80) + hex(r[3]!);
   const c = hex(r[4]!) + hex(r[5]!) + hex(r[6]!) + hex(r[7]!) + hex(r[8]!) + hex(r[9]!);
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${a.slice(1)}-${b}-${c}`;
+  return `${time}-7${a.slice(1)}-${b}-${c}`;
 }
 
 export function newId<K extends IdKind>(kind: K, nowMs?: number): Id<K> {
@@ -62,6 +62,17 @@ export function uuidOf(kind: IdKind, id: string): string | undefined {
   if (!id.startsWith(`${prefix}_`)) return undefined;
   const uuid = id.slice(prefix.length + 1);
   return uuidPattern.test(uuid) ? uuid : undefined;
+}
+
+let lastTime = { ms: -1, text: "" };
+
+/** `019f2aa0-b1c2`, the first two groups: the same for all ids of one millisecond. */
+function timeOf(ms: number): string {
+  if (lastTime.ms !== ms) {
+    const text = ms.toString(16).padStart(12, "0");
+    lastTime = { ms, text: `${text.slice(0, 8)}-${text.slice(8)}` };
+  }
+  return lastTime.text;
 }
 
 const hexTable = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

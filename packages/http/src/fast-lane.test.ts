@@ -5,6 +5,7 @@ import { captureLogs, waitFor } from "@nexus/testing";
 import { Type } from "typebox";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { buildServer } from "./build-server.ts";
+import { jsonText } from "./fast-lane.ts";
 import type { Server } from "./server-options.ts";
 
 const path = "/echo";
@@ -47,7 +48,7 @@ beforeAll(async () => {
       if (say === undefined || say === "refuse me") return undefined;
       if (say === "later but no") return Promise.reject(new Error("not now"));
       ways.push("fast");
-      const answer = JSON.stringify({ said: say });
+      const answer = jsonText({ said: say });
       return say === "later" ? new Promise((resolve) => setTimeout(() => resolve(answer), 20)) : answer;
     },
   });

@@ -1,7 +1,7 @@
 export type { FastifyReply, FastifyRequest } from "fastify";
 export { buildServer } from "./build-server.ts";
 export { type Caller, isAdmin, type KeyCaller, type Permission, type PersonCaller, type ServiceCaller } from "./caller.ts";
-export type { FastRoute } from "./fast-lane.ts";
+export { type FastRoute, type JsonText, jsonText } from "./fast-lane.ts";
 export { bearerOf } from "./guard.ts";
 export type { HealthCheck } from "./health.ts";
 export { openServiceClient, type ServiceClient } from "./open-service-client.ts";

@@ -155,7 +155,7 @@ describe("a stream", () => {
       const { key, organizationId } = scene.pvKeys.issue();
       const other = scene.pvKeys.issue({ environment: "live" });
       const { begun, whole } = reading(await call(key));
-        const beside = reading(await call(other.key, { model: "other" }));
+      const beside = reading(await call(other.key, { model: "other" }));
       await Promise.all([begun, beside.begun]);
       await freeze(
         kind,
@@ -169,7 +169,7 @@ describe("a stream", () => {
         await scene.pvKeys.change(other.key, { state: "revoked" });
         expect(await beside.whole).toContain('"code":"key_revoked"');
       }
-      },
+    },
   );
 });
 

@@ -1,9 +1,10 @@
 /** The plain verification, from the bytes of its request to those of its answer, without a schema and without a framework. */
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { VerifyKeyAnswer, VerifyKeyRequest } from "@nexus/contracts/verify-key";
 import { allowsScope, assert } from "@nexus/core";
-import { bearerOf, type FastRoute, type ServiceTokens } from "@nexus/http";
+import { bearerOf, type FastRoute, type JsonText, jsonText, type ServiceTokens } from "@nexus/http";
 import { allowsAddress, type KeyChecker } from "@nexus/key-check";
 import { type VerifyDeps, verifyKnownKey } from "./verify-key.ts";
 
@@ -12,11 +13,16 @@ export const verifyBatchPath = "/v1/keys/verify/batch";
 
 type MayAsk = (request: IncomingMessage) => boolean;
 
-/** Whoever shows a service's token on the private listener. */
+/** Whoever shows a service's token on the private listener. Tokens hold as long as the process, so a connection shows its own once. */
 export function servicesMayAsk(tokens: ServiceTokens): MayAsk {
-  return ({ headers }) => {
-    const token = bearerOf(headers.authorization);
-    return token !== undefined && tokens.callerOf(token) !== undefined;
+  const shown = new WeakMap<Socket, string>();
+  return ({ headers: { authorization }, socket }) => {
+    // Compared with what this very connection has shown before, so the time tells nobody anything.
+    if (authorization !== undefined && shown.get(socket) === authorization) return true;
+    const token = bearerOf(authorization);
+    if (authorization === undefined || token === undefined || tokens.callerOf(token) === undefined) return false;
+    shown.set(socket, authorization);
+    return true;
   };
 }
 
@@ -36,7 +42,7 @@ export function fastVerify(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
     bodyLimitBytes: 2048,
     answer: (body, request) => {
       if (!mayAsk(request)) return undefined;
-      const asked = plainRequest(parse(body));
+      const asked = requestFrom(body);
       const answer = asked && verifyKnownKey(deps, asked);
       return answer instanceof Promise ? answer.then(textOf) : answer && textOf(answer);
     },
@@ -62,7 +68,7 @@ export function fastVerifyBatch(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
 }
 
 /** Rejects, and so leaves the batch to the ordinary way, when a key has been forgotten in this very moment. */
-async function batchLater(answers: readonly ReturnType<typeof verifyKnownKey>[]): Promise<string> {
+async function batchLater(answers: readonly ReturnType<typeof verifyKnownKey>[]): Promise<JsonText> {
   const all = await Promise.all(answers.map((answer) => Promise.resolve(answer)));
   return batchText(
     all.map((answer) => {
@@ -72,19 +78,28 @@ async function batchLater(answers: readonly ReturnType<typeof verifyKnownKey>[])
   );
 }
 
-function batchText(answers: readonly VerifyKeyAnswer[]): string {
-  return `{"results":[${answers.map(textOf).join(",")}]}`;
+function batchText(answers: readonly VerifyKeyAnswer[]): JsonText {
+  const texts = answers.map(textOf);
+  return { json: `{"results":[${texts.map(({ json }) => json).join(",")}]}`, isAscii: texts.every(({ isAscii }) => isAscii) };
 }
 
 /** Answers that were given before and do not change are written once. */
-const texts = new WeakMap<object, string>();
+const texts = new WeakMap<object, JsonText>();
 
-function textOf(answer: VerifyKeyAnswer): string {
+function textOf(answer: VerifyKeyAnswer): JsonText {
   const known = texts.get(answer);
   if (known !== undefined) return known;
-  const text = JSON.stringify(answer);
+  const text = jsonText(answer);
   if (Object.isFrozen(answer)) texts.set(answer, text);
   return text;
+}
+
+/** By far the most requests are of a key alone: printable ASCII without a quote or a backslash. */
+const keyAlone = /^\{"key":"([\x20\x21\x23-\x5b\x5d-\x7e]*)"\}$/;
+
+function requestFrom(body: Buffer): VerifyKeyRequest | undefined {
+  const key = keyAlone.exec(body.toString("latin1"))?.[1];
+  return key === undefined ? plainRequest(parse(body)) : { key };
 }
 
 function parse(body: Buffer): unknown {
