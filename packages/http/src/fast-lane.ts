@@ -116,9 +116,5 @@ function readBody(request: IncomingMessage, onWhole: (body: Buffer) => void): vo
 
 export function jsonText(value: unknown): JsonText {
   const json = JSON.stringify(value);
-  return { json, isAscii: isAscii(json) };
-}
-
-function isAscii(text: string): boolean {
-  return !/[^\x00-\x7f]/.test(text);
+  return { json, isAscii: Buffer.byteLength(json) === json.length };
 }
