@@ -6,7 +6,7 @@ import { inChangeTransaction } from "../in-change-transaction.ts";
 import { auditKey } from "./audit-key.ts";
 import type { ChangeKeyDeps } from "./change-key.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
-import { lockKeys, lockKeysThatFit, type LockedKey, markRevoked, setRevisions } from "./keys.store.ts";
+import { lockKeys, lockKeysThatFit, type LockedKey, setRevisions } from "./keys.store.ts";
 import { ownerFilter } from "./owner-filter.ts";
 
 /** Keys of one call by filter; the caller is told when there are more. */
@@ -34,12 +34,15 @@ export async function bulkRevokeKeys(deps: ChangeKeyDeps, { manager, request, co
 
   async function revokeAll(tx: Db, keys: readonly LockedKey[]): Promise<BulkRevoked["revoked"]> {
     const ids = keys.map(({ id }) => id);
-    await markRevoked(tx, ids, new Date(deps.clock.now()));
+    const at = new Date(deps.clock.now());
     for (const row of keys) {
       const details = { before: { state: row.state }, after: { state: "revoked" }, bulk: true };
       await auditKey(deps, tx, { action: "key.revoked", row, manager, context, details });
     }
-    const revs = await setRevisions(tx, ids, manager.tenant);
+    const revs = await setRevisions(tx, ids, {
+      organizationId: manager.tenant,
+      end: { state: "revoked", revoked_at: at, updated_at: at },
+    });
     return ids.map((id) => ({ id: toId("key", id), rev: Number(revs.get(id)) }));
   }
 }

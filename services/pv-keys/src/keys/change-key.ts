@@ -9,7 +9,7 @@ import { auditKey } from "./audit-key.ts";
 import { findKey } from "./key-list.store.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
 import { displayPrefixOf, type KeyRow, presentKey } from "./key.ts";
-import { lockKey, setRevision } from "./keys.store.ts";
+import { type KeyEnd, lockKey, setRevision } from "./keys.store.ts";
 
 export interface ChangeKeyDeps extends ChangeDeps {
   clock: Clock;
@@ -25,6 +25,8 @@ export interface ChangeInput {
 /** What there is to say of the change; `undefined` from `apply` means that nothing had to change. */
 interface Applied {
   action: `key.${string}`;
+  /** Written with the revision, where that is all there is to change: others wait for the end of a key, so it takes few steps. */
+  ends?: KeyEnd;
   details: AuditEntry["details"];
   personal?: AuditEntry["personal"];
 }
@@ -37,7 +39,7 @@ interface Applied {
 export async function changeKey(
   deps: ChangeKeyDeps,
   { manager, keyId, context, narrows = false }: ChangeInput & { narrows?: boolean },
-  apply: (tx: Db, before: KeyRow, at: Date) => Promise<Applied | undefined>,
+  apply: (tx: Db, before: KeyRow, at: Date) => Promise<Applied | undefined> | Applied | undefined,
 ): Promise<Key> {
   const id = uuidOf("key", keyId);
   if (id === undefined) throw new Problem("not_found");
@@ -49,11 +51,12 @@ export async function changeKey(
     requireRightOver(manager, before, { narrows });
     const applied = await apply(tx, before, new Date(deps.clock.now()));
     if (!applied) return presentKey(before);
-    const after = await findKey(tx, key);
+    const { ends, ...event } = applied;
+    const after = ends ? { ...before, ...ends } : await findKey(tx, key);
     assert(after, "a locked row is there");
-    const details = { prefix: displayPrefixOf(before), ...applied.details };
-    await auditKey(deps, tx, { ...applied, row: before, manager, context, details });
-    const rev = await setRevision(tx, key);
+    const details = { prefix: displayPrefixOf(before), ...event.details };
+    await auditKey(deps, tx, { ...event, row: before, manager, context, details });
+    const rev = await setRevision(tx, key, ends);
     return presentKey({ ...after, rev });
   });
 }

@@ -82,7 +82,7 @@ export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<K
       const more = await work.alongside?.(tx);
       for (const row of made)
         await auditKey(deps, tx, { action, row, manager, context, details: { ...detailsOf(row), ...more } });
-      const revs = await setRevisions(tx, ids, manager.tenant);
+      const revs = await setRevisions(tx, ids, { organizationId: manager.tenant });
       return made.map((row) => ({ ...row, rev: revs.get(row.id) ?? row.rev }));
     });
   } catch (error) {

@@ -20,16 +20,26 @@ export async function insertKeys(db: Db, keys: readonly NewKey[]): Promise<void>
 }
 
 /** Takes the next revision of the change feed and stamps the key with it. Last in its transaction: other writers queue behind it. */
-export async function setRevision(db: Db, key: { id: string; organizationId: string }): Promise<bigint> {
-  const rev = (await setRevisions(db, [key.id], key.organizationId)).get(key.id);
+export async function setRevision(db: Db, key: { id: string; organizationId: string }, end?: KeyEnd): Promise<bigint> {
+  const rev = (await setRevisions(db, [key.id], { organizationId: key.organizationId, end })).get(key.id);
   assert(rev !== undefined, "the key is there");
   return rev;
 }
 
+/** How a key stops working. */
+export type KeyEnd = { updated_at: Date } & ({ state: "disabled" } | { state: "revoked"; revoked_at: Date });
+
 /** The same for several keys of one organization, each with a revision of its own, in the order given. */
-export async function setRevisions(db: Db, ids: readonly string[], organizationId: string): Promise<Map<string, bigint>> {
+export async function setRevisions(
+  db: Db,
+  ids: readonly string[],
+  { organizationId, end }: { organizationId: string; end?: KeyEnd | undefined },
+): Promise<Map<string, bigint>> {
+  const revokedAt = end?.state === "revoked" ? end.revoked_at : null;
   const { rows } = await sql<{ id: string; rev: bigint }>`
-    UPDATE api_keys SET rev = made.rev FROM record_changes('key', ${ids}::uuid[], ${organizationId}::uuid) AS made
+    UPDATE api_keys SET rev = made.rev, state = coalesce(${end?.state ?? null}, state),
+      revoked_at = coalesce(${revokedAt}, revoked_at), updated_at = coalesce(${end?.updated_at ?? null}, updated_at)
+    FROM record_changes('key', ${ids}::uuid[], ${organizationId}::uuid) AS made
     WHERE api_keys.id = made.subject_id RETURNING api_keys.id, api_keys.rev`.execute(db);
   noteChanges(
     db,
@@ -96,10 +106,6 @@ export async function findHashes(db: Db, hashes: readonly string[]): Promise<str
 
 export async function updateKeyRow(db: Db, keyId: string, values: Updateable<Tables["api_keys"]>): Promise<void> {
   await db.updateTable("api_keys").set(values).where("id", "=", keyId).execute();
-}
-
-export async function markRevoked(db: Db, keyIds: readonly string[], at: Date): Promise<void> {
-  await db.updateTable("api_keys").set({ state: "revoked", revoked_at: at, updated_at: at }).where("id", "in", keyIds).execute();
 }
 
 /**

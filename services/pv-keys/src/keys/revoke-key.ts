@@ -1,12 +1,14 @@
 import type { Key } from "@nexus/contracts/keys";
 import { changeKey, type ChangeInput, type ChangeKeyDeps } from "./change-key.ts";
-import { markRevoked } from "./keys.store.ts";
 
 /** Ends a key for ever. Revoking it again changes nothing and answers the same. @throws Problem `not_found`, `forbidden` */
 export async function revokeKey(deps: ChangeKeyDeps, input: ChangeInput): Promise<Key> {
-  return await changeKey(deps, { ...input, narrows: true }, async (tx, before, at) => {
+  return await changeKey(deps, { ...input, narrows: true }, (_tx, before, at) => {
     if (before.state === "revoked") return undefined;
-    await markRevoked(tx, [before.id], at);
-    return { action: "key.revoked", details: { before: { state: before.state }, after: { state: "revoked" } } };
+    return {
+      action: "key.revoked",
+      ends: { state: "revoked", revoked_at: at, updated_at: at },
+      details: { before: { state: before.state }, after: { state: "revoked" } },
+    };
   });
 }

@@ -11,10 +11,9 @@ export async function switchKey(deps: ChangeKeyDeps, input: ChangeInput, to: "ac
   return await changeKey(deps, { ...input, narrows: to === "disabled" }, async (tx, before, at) => {
     requireNotRevoked(before);
     if ((before.state === "disabled") === (to === "disabled")) return undefined;
+    const details = { before: { state: before.state }, after: { state: to } };
+    if (to === "disabled") return { action: "key.disabled", ends: { state: to, updated_at: at }, details };
     await updateKeyRow(tx, before.id, { state: to, updated_at: at });
-    return {
-      action: to === "disabled" ? "key.disabled" : "key.enabled",
-      details: { before: { state: before.state }, after: { state: to } },
-    };
+    return { action: "key.enabled", details };
   });
 }
