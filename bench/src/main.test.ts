@@ -11,6 +11,7 @@ it("--list names every benchmark with what, against and bar", async () => {
     "keys-verify-process",
     "keys-verify-http",
     "keys-limits",
+    "keys-revoke",
     "gateway-chat",
     "gateway-stream",
   ]);

@@ -10,6 +10,13 @@ import { startService } from "./start-child.ts";
 
 type Stop = () => Promise<void>;
 
+export interface KeysReplica {
+  pid: number;
+  url: string;
+  internalUrl: string;
+  stop(): Promise<void>;
+}
+
 export interface Platform {
   directory: string;
   /** Environment of a service that logs in with this role. */
@@ -18,8 +25,12 @@ export interface Platform {
   connection(role: ServiceRole): Connection;
   serviceToken: string;
   /** pv-keys, running. */
-  keys: { pid: number; url: string; internalUrl: string };
-  /** A fresh key of the one person there is. */
+  keys: KeysReplica;
+  /** One more of it, with more of an environment. */
+  startKeysReplica(more: Record<string, string>): Promise<KeysReplica>;
+  /** What the one person there is shows pv-keys; good for five minutes. */
+  token(): string;
+  /** A fresh key of that person. */
   makeKey(): Promise<string>;
   /** Runs before everything that was started earlier is stopped. */
   onStop(stop: Stop): void;
@@ -59,7 +70,7 @@ async function startAll(stops: Stop[]): Promise<Omit<Platform, "onStop" | "stop"
   await owner.db.insertInto("users").values(user).execute();
   await owner.close();
 
-  const serviceToken = random();
+  const [serviceToken, auditKey, peppers] = [random(), random(), `1:${random()}`];
   await mkdir(join(directory, "secrets"));
   await writeFile(join(directory, "secrets", "token"), serviceToken);
   const environment = (role: ServiceRole): Record<string, string> => ({
@@ -68,36 +79,40 @@ async function startAll(stops: Stop[]): Promise<Omit<Platform, "onStop" | "stop"
     DB_NAME: postgres.connection.database,
     DB_USER: role,
     DB_PASSWORD: passwords[role],
-    NEXUS_AUDIT_KEY: random(),
+    NEXUS_AUDIT_KEY: auditKey,
+    NEXUS_KEY_PEPPERS: peppers,
     NEXUS_SERVICE_TOKEN_FILE: join(directory, "secrets", "token"),
     NEXUS_CALLER_TOKEN_FILES: `puaboai-sdk=${join(directory, "secrets", "token")}`,
     NEXUS_PUBLIC_URL: issuer.url,
     PUABO_API_URL: issuer.url,
     NEXUS_LOG_LEVEL: "warn",
   });
-  const keys = await startKeys(environment("nexus_keys"), stops);
+  const startKeysReplica = (more: Record<string, string> = {}): Promise<KeysReplica> =>
+    startKeys({ ...environment("nexus_keys"), ...more }, stops);
+  const keys = await startKeysReplica();
+  const token = (): string => issuer.token(person, "pv-keys");
   const makeKey = async (): Promise<string> => {
     const answer = await fetch(`${keys.url}/v1/keys`, {
       method: "POST",
-      headers: { authorization: `Bearer ${issuer.token(person, "pv-keys")}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${token()}`, "content-type": "application/json" },
       body: JSON.stringify({ name: "bench" }),
     });
     if (answer.status !== 201) throw new Error(`no key was made: ${answer.status} ${await answer.text()}`);
     return ((await answer.json()) as { secret: string }).secret;
   };
   const connection = (role: ServiceRole): Connection => ({ ...postgres.connection, user: role, password: passwords[role] });
-  return { directory, environment, connection, serviceToken, keys, makeKey };
+  return { directory, environment, connection, serviceToken, keys, startKeysReplica, token, makeKey };
 }
 
-async function startKeys(environment: Record<string, string>, stops: Stop[]): Promise<Platform["keys"]> {
+async function startKeys(environment: Record<string, string>, stops: Stop[]): Promise<KeysReplica> {
   const [port, internalPort] = [await freePort(), await freePort()];
   const child = await startService("pv-keys", port, {
     ...environment,
     NEXUS_PV_KEYS_INTERNAL_PORT: String(internalPort),
-    NEXUS_KEY_PEPPERS: `1:${random()}`,
   });
   stops.push(() => child.stop());
-  return { pid: child.pid, url: `http://127.0.0.1:${port}`, internalUrl: `http://127.0.0.1:${internalPort}` };
+  const [url, internalUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${internalPort}`];
+  return { pid: child.pid, url, internalUrl, stop: () => child.stop() };
 }
 
 function random(): string {
