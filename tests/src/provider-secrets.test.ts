@@ -124,6 +124,13 @@ it("a rotated key is shown to the provider within a moment, and no call fails me
   expect(gateway.pid).toBe(before);
 });
 
+it("a new value that no header can carry is not used: the one before goes on", async () => {
+  expect((await toKeys("POST", `/v1/secrets/${secret.id}/versions`, { value: `two\n${fresh()}` })).status).toBe(201);
+  await waitFor(() => gateway.output().includes("it is not used"));
+  expect(await ask("kept")).toBe(200);
+  expect(lastShown("authorization")).toBe(`Bearer ${third}`);
+});
+
 it("while pv-keys is away the known key goes on, and what was changed meanwhile is used when it is back", async () => {
   await keys.kill();
   expect(await ask("kept")).toBe(200);

@@ -60,7 +60,7 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
   const verifier = openVerifier({
     connection: connectionFrom(config),
     redis,
-    source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, onOldPepper: rehasher.rehash }),
+    source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, onOldPepper: (seen) => rehasher.rehash(seen) }),
     clock,
     logger,
     service: "pv-keys",

@@ -70,7 +70,7 @@ export async function rewrapKey(
 }
 
 /** A key-encryption key that this process was not given. */
-export class MissingKey extends Error {
+class MissingKey extends Error {
   constructor(fingerprint: string) {
     super(`NEXUS_KEY_ENCRYPTION_KEYS lacks the key with the fingerprint ${fingerprint}`);
     this.name = "MissingKey";
