@@ -16,6 +16,7 @@ const prefixes = {
   freeze: "frz",
   secret: "sec",
   rewrap: "rwp",
+  leak: "leak",
 } as const;
 
 export type IdKind = keyof typeof prefixes;

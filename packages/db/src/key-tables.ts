@@ -64,6 +64,20 @@ export interface KeyTables {
     expires_at: Date;
     opened_at: Date | null;
   };
+  key_leaks: {
+    id: string;
+    organization_id: string;
+    key_id: string;
+    version: number;
+    /** Who told: `github:content`, `github:commit` …, or `admin`. */
+    source: string;
+    /** Where it was seen; empty where that was not told. */
+    url: string;
+    /** SHA-256 of source and url. */
+    place: Buffer;
+    reported_at: Generated<Date>;
+    action: "revoked" | "disabled" | "none";
+  };
   key_quotas: {
     key_id: string;
     period_start: Date;

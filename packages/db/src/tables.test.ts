@@ -228,6 +228,17 @@ const columns: Columns = {
     updated_at: "timestamptz",
   },
   budget_grants: { process_id: "uuid", budget_id: "uuid", granted_nanos: "int8" },
+  key_leaks: {
+    id: "uuid",
+    organization_id: "uuid",
+    key_id: "uuid",
+    version: "int4",
+    source: "text",
+    url: "text",
+    place: "bytea",
+    reported_at: "timestamptz",
+    action: "text",
+  },
   key_quotas: { key_id: "uuid", period_start: "timestamptz", used: "int8" },
   quota_leases: { process_id: "uuid", key_id: "uuid", held: "int8", leased_at: "timestamptz" },
   usage_events: {

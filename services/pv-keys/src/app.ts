@@ -9,6 +9,8 @@ import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
 import { addKeyRoutes } from "./keys/keys.routes.ts";
+import { addLeakReportRoutes } from "./leaks/leak-reports.routes.ts";
+import { addLeakRoutes } from "./leaks/leaks.routes.ts";
 import { addPepperRoutes } from "./peppers/peppers.routes.ts";
 import { addRewrapRoutes } from "./secrets/rewrap.routes.ts";
 import { addSecretRoutes } from "./secrets/secrets.routes.ts";
@@ -47,6 +49,8 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
   addWhoAmIRoute(server.published, deps);
+  addLeakReportRoutes(server.published, deps);
+  addLeakRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
   addFreezeRoutes(server.published, deps);
   addLookUpRoute(server.internal, deps);

@@ -80,6 +80,12 @@ const application: EnvField[] = [
     "http://localhost:3041",
     publicUrl,
   ),
+  setting(
+    "NEXUS_LEAK_ACTION",
+    "What happens to a key that is reported as leaked: disable it until somebody enables it again, revoke it for ever, or only report.",
+    "disable",
+    oneOf("revoke", "disable", "report"),
+  ),
   setting("NEXUS_TRUSTED_PROXIES", "Addresses of the proxies in front, comma separated, whose X-Forwarded-For is believed.", ""),
   setting("NEXUS_LOG_LEVEL", "Least severe log line written.", "info", oneOf("debug", "info", "warn", "error")),
   setting(

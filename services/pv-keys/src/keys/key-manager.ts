@@ -1,4 +1,4 @@
-/** Who manages keys: a signed-in person, or a root key of the organization. */
+/** Who manages keys: a signed-in person, a root key of the organization, or the operator's policy for leaked keys. */
 import type { AuditActor } from "@nexus/audit";
 import { assert, type OrganizationId, Problem, uuidOf } from "@nexus/core";
 import type { Caller } from "@nexus/http";
@@ -17,8 +17,13 @@ interface RootKey {
   models: readonly string[] | null;
 }
 
+/** What the operator wants done to keys that were found in public; only ever takes rights away, of any kind of key. */
+interface LeakPolicy {
+  kind: "leak_policy";
+}
+
 export interface KeyManager {
-  by: Person | RootKey;
+  by: Person | RootKey | LeakPolicy;
   organizationId: OrganizationId;
   /** uuid of the organization */
   tenant: string;
@@ -51,7 +56,9 @@ type Changed = Pick<KeyRow, "kind" | "models">;
  * @throws Problem `forbidden`
  */
 export function requireRightOver({ by }: KeyManager, key: Changed, { narrows = false } = {}): void {
-  if (by.kind === "root_key") {
+  if (by.kind === "leak_policy") {
+    assert(narrows, "the policy for leaked keys gives no rights");
+  } else if (by.kind === "root_key") {
     if (key.kind !== "sk") throw new Problem("forbidden", "A root key manages sk keys alone.");
     // Whoever rotates a key holds it.
     if (!narrows && !isWithin(key.models, by.models)) throw new Problem("forbidden", "The root key is bound to fewer models.");

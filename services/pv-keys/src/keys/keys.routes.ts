@@ -2,15 +2,15 @@
 import { idempotencyHeaders } from "@nexus/contracts/common";
 import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
 import * as contract from "@nexus/contracts/keys";
-import { Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { doOnce } from "../do-once.ts";
 import { addBulkKeyRoutes } from "./bulk-keys.routes.ts";
 import { createKey } from "./create-key.ts";
+import { getKey } from "./get-key.ts";
 import { addKeyChangeRoutes } from "./key-changes.routes.ts";
-import { findKey, listKeys } from "./key-list.store.ts";
+import { listKeys } from "./key-list.store.ts";
 import { managerOf } from "./key-manager.ts";
 import { presentKey } from "./key.ts";
 import { ownerFilter } from "./owner-filter.ts";
@@ -86,10 +86,7 @@ function addReadingRoutes(app: App, deps: Deps): void {
     },
     handler: async (request) => {
       const { tenant } = managerOf(callerOf(request));
-      const id = uuidOf("key", request.params.id);
-      const row = id === undefined ? undefined : await findKey(deps.db, { id, organizationId: tenant });
-      if (!row) throw new Problem("not_found");
-      return { key: presentKey(row) };
+      return { key: presentKey(await getKey(deps.db, { keyId: request.params.id, tenant })) };
     },
   });
 }
