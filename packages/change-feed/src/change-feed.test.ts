@@ -183,6 +183,22 @@ it("a new generation, as after a restore, makes every listener begin anew", asyn
   await waitFor(() => feed.seen.at(-1)?.rev === 6);
 });
 
+it("a reset that failed is done again, though what follows looks like the same feed", async () => {
+  const feed = await follow();
+  let [failures, done] = [1, 0];
+  feed.onReset(() => {
+    if (failures-- > 0) throw new Error("cannot");
+    done++;
+  });
+  const { db } = database.openOwner();
+  await db.transaction().execute(async (tx) => {
+    await sql`UPDATE change_counter SET generation = gen_random_uuid()`.execute(tx);
+    await change(tx);
+  });
+  await waitFor(() => failures < 1 && feed.lease.isSighted() && feed.position().rev > 0);
+  await waitFor(() => done > 0, { timeoutMs: 3000 });
+});
+
 it("a rumour that is not true costs a look and nothing else", async () => {
   const feed = await follow({ target: redis.target });
   const hinted: number[] = [];

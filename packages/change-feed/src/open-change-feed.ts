@@ -245,6 +245,8 @@ class Follower implements ChangeFeed {
     if (!isContinued) {
       // From nothing, or from what is not known to be the same feed: whatever listeners load now is at least as new as `head`.
       this.#generation = generation;
+      // A reset that fails leaves no place to go on from, and so is done again.
+      this.#position = undefined;
       for (const listener of this.#resetListeners) await listener();
       this.#position = head;
       return true;
