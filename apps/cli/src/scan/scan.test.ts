@@ -151,7 +151,7 @@ describe("what is read", () => {
     symlinkSync(outside, join(directory, "folder-link"));
     symlinkSync(join(outside, "key"), join(directory, "file-link"));
     symlinkSync(directory, join(directory, "loop"));
-    spawnSync("mkfifo", [join(directory, "fifo")]);
+    spawnSync("sh", ["-c", 'mkfifo "$0"', join(directory, "fifo")]);
     const socket = createServer().listen(join(directory, "socket"));
     await new Promise((resolve) => socket.once("listening", resolve));
     const inside = await scan("--json", directory);
