@@ -178,6 +178,66 @@ describe("a signed report", () => {
   });
 });
 
+describe("the format", () => {
+  it("is GitHub's own: the sample of its documentation holds, by the key that it had published then", async () => {
+    const identifier = "bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c";
+    const key = `-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd
+AjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==
+-----END PUBLIC KEY-----
+`;
+    const path = join(folder, "github.json");
+    writeFileSync(path, JSON.stringify({ public_keys: [{ key_identifier: identifier, key, is_current: true }] }));
+    const pinned = await another({ NEXUS_LEAK_KEYS_FILE: path });
+    const headers = {
+      "content-type": "application/json",
+      "github-public-key-identifier": identifier,
+      "github-public-key-signature":
+        "MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg==",
+    };
+    const body = Buffer.from(
+      '[{"source":"commit","token":"some_token","type":"some_type","url":"https://example.com/base-repo-url/"}]',
+    );
+    const answer = await deliver(pinned, { headers, body });
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual([{ token_hash: sha256("some_token"), token_type: "some_type", label: "false_positive" }]);
+  });
+});
+
+describe("a report that cannot be done", () => {
+  it("without its audit entry leaves no trace, and is done when it comes again", async () => {
+    const { key, secret } = await make(alice);
+    await sql`REVOKE INSERT ON audit_log FROM nexus_keys`.execute(scene.owner.db);
+    const refused = await report(service, [match(secret)]);
+    await sql`GRANT INSERT ON audit_log TO nexus_keys`.execute(scene.owner.db);
+    expect(refused.status).toBe(500);
+    expect([await stateOf(alice, key.id), await leaksOf(alice, key.id)]).toEqual(["active", []]);
+    expect((await report(service, [match(secret)])).status).toBe(200);
+    expect(await stateOf(alice, key.id)).toBe("disabled");
+  });
+
+  it("because a newer pepper is missing calls no key a false alarm", async () => {
+    const older = await openKeysScene();
+    const settings = { ...older.environment, NEXUS_LEAK_KEYS_URL: partner.url };
+    const logger = createLogger({ service: "pv-keys", level: "warn", destination: logs.stream });
+    const behind = await startService(loadConfig(configSchema, settings, configRules), { logger });
+    const peppers = `${older.environment["NEXUS_KEY_PEPPERS"] ?? ""} 2:${"n".repeat(16)}${hash("sha256", "newer")}`;
+    const ahead = await startService(loadConfig(configSchema, { ...settings, NEXUS_KEY_PEPPERS: peppers }, configRules), {
+      logger,
+    });
+    try {
+      const person = await older.person();
+      const made = await older.call(`${ahead.url}/v1/keys`, person, { body: { name: "k" } });
+      const { secret } = (await made.json()) as CreatedKey;
+      expect((await report(behind, [match(secret)])).status).toBe(503);
+      expect(await (await report(ahead, [match(secret)])).json()).toMatchObject([{ label: "true_positive" }]);
+    } finally {
+      await Promise.all([behind.close(), ahead.close()]);
+      await older.close();
+    }
+  });
+});
+
 describe("a report that proves nothing", () => {
   it.each<[string, (body: Buffer) => ReturnType<FakePartner["sign"]>]>([
     ["has no signature", (body) => ({ headers: { "content-type": "application/json" }, body })],
