@@ -27,7 +27,8 @@ beforeAll(async () => {
     const value = randomBytes(24).toString("base64url");
     values.set(name, value);
     const body = { name, value, readers: ["puaboai-sdk"], scope: "installation" satisfies Secret["scope"] };
-    expect((await call(service, "POST", "/v1/secrets", body)).status).toBe(201);
+    const answer = await call(service, "POST", "/v1/secrets", body);
+    if (answer.status !== 201) throw new Error(`no secret was made: ${answer.status} ${await answer.text()}`);
   }
   sealedBefore = await ciphertexts();
   await service.kill();
