@@ -52,6 +52,11 @@ export type FreezeRequest = Static<typeof FreezeRequest>;
 export const ThawRequest = strictObject({ id: Type.String({ maxLength: 64, description: "frz_…" }) });
 export type ThawRequest = Static<typeof ThawRequest>;
 
+/** The administrator for whom another service of the platform asks; it has checked who they are. */
+const administrator = strictObject({ user_id: Type.String(), organization_id: Type.String() });
+export const ForwardedFreezeRequest = strictObject({ ...FreezeRequest.properties, by: administrator });
+export const ForwardedThawRequest = strictObject({ ...ThawRequest.properties, by: administrator });
+
 export const FreezeAnswer = strictObject({
   freeze: Freeze,
   effective_after_ms: Type.Union([Type.Number(), Type.Null()], {

@@ -9,6 +9,7 @@ import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
+import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
 import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
 
@@ -37,6 +38,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
   addBudgetRoutes(server.published, { ...shared, budgets: deps.budgets, logger });
+  addAdminFreezeRoutes(server.published, deps);
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);
   addEmbeddingRoutes(server.published, calls);

@@ -3,7 +3,14 @@ import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import type { Environment } from "@nexus/config";
 import { type Clock, newUuid, systemClock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
-import { loadServiceTokens, personTokenVerifier, type PersonCaller, type ServiceTokens } from "@nexus/http";
+import {
+  loadServiceTokens,
+  openServiceClient,
+  personTokenVerifier,
+  type PersonCaller,
+  type ServiceClient,
+  type ServiceTokens,
+} from "@nexus/http";
 import { databaseSource, type KeySource, openVerifier, pvKeysSource, twoSources, type Verifier } from "@nexus/key-check";
 import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
@@ -28,6 +35,8 @@ export interface Deps {
   database: Database;
   audit: AuditWriter;
   serviceTokens: ServiceTokens;
+  /** The private listener of pv-keys. */
+  pvKeys: ServiceClient;
   /** `undefined`: this installation has no Redis, and news travel by PostgreSQL alone. */
   redis: { cache: Cache; target: RedisTarget } | undefined;
   verifier: Verifier;
@@ -100,6 +109,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     database,
     audit,
     serviceTokens,
+    pvKeys: openPvKeys(config, serviceTokens, opened),
     ...keys,
     verifyPerson: personTokenVerifier({
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
@@ -156,6 +166,13 @@ function openProviderVault(config: GatewayConfig, by: { serviceToken: string; lo
 
 function credentialsOf(secrets: ReadonlyMap<string, string>, { credentials }: Vault): ReadonlyMap<string, Credential> {
   return new Map([...Array.from(secrets, ([name, secret]) => [name, () => secret] as const), ...credentials]);
+}
+
+/** With time for a receipt, for which pv-keys waits two seconds. */
+function openPvKeys(config: GatewayConfig, { own: token }: ServiceTokens, opened: Close[]): ServiceClient {
+  const pvKeys = openServiceClient({ baseUrl: config.PV_KEYS_INTERNAL_URL, token, connections: 4, timeoutMs: 5000 });
+  opened.push(() => pvKeys.close());
+  return pvKeys;
 }
 
 async function openModelCatalogue(

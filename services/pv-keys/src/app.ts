@@ -5,6 +5,7 @@ import { buildServer, type HealthCheck, type Server } from "@nexus/http";
 import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
+import { addForwardedFreezeRoutes } from "./freezes/forwarded-freezes.routes.ts";
 import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
 import { addKeyFormatRoutes } from "./key-formats/key-formats.routes.ts";
 import { addKeyShareRoutes } from "./key-shares/key-shares.routes.ts";
@@ -53,6 +54,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addLeakRoutes(server.published, deps);
   addVerifyRoutes(server, deps);
   addFreezeRoutes(server.published, deps);
+  addForwardedFreezeRoutes(server.internal, deps);
   addLookUpRoute(server.internal, deps);
   addRewrapRoutes(server.published, deps);
   addSecretRoutes(server, deps);

@@ -121,3 +121,22 @@ it("a freeze of the model cuts its streams at every gateway, and with the thaw n
   await fleet.revoke(key!.id);
   await again.whole;
 });
+
+it("an administrator pulls the switch at a gateway, and what pv-keys refuses is refused there", async () => {
+  const [key] = await knownEverywhere(fleet, 1);
+  const gateway = fleet.gateways[0]!;
+  const [admin, somebody] = [fleet.person, fleet.issuer.person()].map((person) => fleet.issuer.token(person, "puaboai-sdk"));
+  const call = (path: string, body: object, by = admin!) => fleet.call(gateway, `/v1/admin/${path}`, { body, by });
+  const answer = await call("freeze", { kind: "key", target: key!.id, reason: "test" });
+  expect(answer.status).toBe(200);
+  const { freeze } = (await answer.json()) as FreezeAnswer;
+  expect(freeze).toMatchObject({ authority: "platform", created_by: fleet.person.userId });
+  for (const replica of fleet.replicas) expect(await replica.check(key!.secret)).toBe("refused");
+  expect((await call("thaw", { id: freeze.id })).status).toBe(200);
+  for (const replica of fleet.replicas) expect(await replica.check(key!.secret)).toBe("accepted");
+  expect((await call("freeze", { kind: "everything", reason: "test" }, somebody)).status).toBe(403);
+  const refused = await call("freeze", { kind: "environment", target: "prod", reason: "test" });
+  expect(refused.status).toBe(422);
+  expect(await refused.json()).toMatchObject({ code: "invalid_request", errors: [{ pointer: "/target" }] });
+  expect((await call("thaw", { id: "frz_1" })).status).toBe(404);
+});

@@ -25,6 +25,15 @@ export function freezerOf(person: PersonCaller): Freezer {
   return { userId, tenant, organizationId: person.organizationId, isAdmin: isAdmin(person), actor };
 }
 
+/** An administrator for whom another service asks. @throws Problem `invalid_request` for ids that are none */
+export function forwardedFreezer(by: { user_id: string; organization_id: string }): Freezer {
+  const userId = uuidOf("user", by.user_id);
+  const tenant = uuidOf("organization", by.organization_id);
+  if (userId === undefined || tenant === undefined) throw new Problem("invalid_request", "by names nobody.");
+  const actor = { kind: "person", id: by.user_id } as const;
+  return { userId, tenant, organizationId: toId("organization", tenant), isAdmin: true, actor };
+}
+
 export type Aim = Pick<FreezeRow, "authority" | "target_kind" | "target" | "organization_id">;
 
 /**

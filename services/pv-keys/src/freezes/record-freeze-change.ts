@@ -42,7 +42,7 @@ export async function recordFreezeChange(
 }
 
 /** The facts of a freeze that name nobody but by id. */
-export function describeAim({ authority, target_kind, target, organization_id }: Aim) {
+function describeAim({ authority, target_kind, target, organization_id }: Aim) {
   return {
     authority,
     kind: target_kind,
