@@ -8,6 +8,7 @@ const prefix = "pv_";
 const shortest = 11 + 48;
 const longest = 12 + 48;
 const lineFeed = 10;
+const [letterK, letterR, letterS, letterV] = [0x6b, 0x72, 0x73, 0x76];
 
 export interface FoundKey {
   /** The whole key: for its hash, never for a screen. */
@@ -78,8 +79,11 @@ export function openKeyFinder(options: { countLines: boolean }, found: (key: Fou
 
 /** A key has no fixed neighbours: the checksum alone tells, so one that stands inside of a longer word is found as well. */
 function keyAt(view: Buffer, at: number): { key: string; shown: string } | undefined {
-  // `pv_svc_…` is one longer than the others.
-  const length = view[at + 3] === 0x73 && view[at + 4] === 0x76 ? longest : shortest;
+  // Two bytes first: text can be full of the prefix, and it takes many times as long to make a string and look at that.
+  const [first, second] = [view[at + prefix.length], view[at + prefix.length + 1]];
+  const isService = first === letterS && second === letterV;
+  if (!isService && !(second === letterK && (first === letterS || first === letterR))) return undefined;
+  const length = isService ? longest : shortest;
   if (at + length > view.length) return undefined;
   const key = view.toString("latin1", at, at + length);
   const parsed = parseApiKey(key);
