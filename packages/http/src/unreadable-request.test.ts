@@ -77,6 +77,30 @@ async function answerTo(bytes: string | Buffer): Promise<{ status: number; head:
 
 const get = (path: string, headers = "host: x\r\nconnection: close\r\n"): string => `GET ${path} HTTP/1.1\r\n${headers}\r\n`;
 
+describe("the Host header", () => {
+  it.each([
+    ["twice", "host: x\r\nHost: y\r\n"],
+    ["twice the same", "host: x\r\nhost: x\r\n"],
+    ["none", ""],
+    ["a list of two", "host: x, y\r\n"],
+    ["a path", "host: x/y\r\n"],
+    ["a person", "host: somebody@x\r\n"],
+    ["a port that is no number", "host: x:http\r\n"],
+    ["half an address", "host: [::1\r\n"],
+  ])("%s is refused", async (_what, headers) => {
+    const { status, head } = await answerTo(get("/livez", `${headers}connection: close\r\n`));
+    expect(status).toBe(400);
+    expect(head).toContain("application/problem+json");
+  });
+
+  it.each(["x", "x:80", "x:", "", "127.0.0.1:4000", "[::1]:4000", "a_b-c.example.", "xn--bcher-kva.example"])(
+    "%j is taken",
+    async (host) => {
+      expect((await answerTo(get("/livez", `host: ${host}\r\nconnection: close\r\n`))).status).toBe(200);
+    },
+  );
+});
+
 describe("what is no good HTTP", () => {
   it.each<[string, string | Buffer, number, string]>([
     ["noise", "\u0016\u0003\u0001GARBAGE\r\n\r\n", 400, "malformed_request"],
