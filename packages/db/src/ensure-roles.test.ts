@@ -39,6 +39,29 @@ test("several owners at once, of several databases, make the roles, and doing it
   for (const role of serviceRoles) expect(await query(as(role), "SELECT current_user")).toEqual([{ current_user: role }]);
 });
 
+test("the services cannot log in to the databases that every cluster comes with", async () => {
+  await ensureRoles({ ...owner, database: "second" }, passwords);
+  for (const role of serviceRoles) {
+    await expect(query({ ...as(role), database: "template1" }, "SELECT 1")).rejects.toMatchObject({ code: "42501" });
+  }
+  // This test's owner works in `postgres` itself, so there the services have what they were given by name.
+  expect(await query(owner, "SELECT has_database_privilege('public', 'postgres', 'CONNECT') AS may")).toEqual([{ may: false }]);
+  // A copy of a closed template can still be made.
+  await executeStatements(owner, "test", ["CREATE DATABASE third"]);
+});
+
+test("what a role had set for itself is gone", async () => {
+  const { database } = owner;
+  await executeStatements(as("nexus_ai"), "test", [
+    "ALTER ROLE nexus_ai SET statement_timeout = 0",
+    `ALTER ROLE nexus_ai IN DATABASE "${database}" SET lock_timeout = 0`,
+  ]);
+  const bounds = "SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock";
+  expect(await query(as("nexus_ai"), bounds)).toEqual([{ statement: "0", lock: "0" }]);
+  await ensureRoles(owner, passwords);
+  expect(await query(as("nexus_ai"), bounds)).toEqual([{ statement: "30s", lock: "10s" }]);
+});
+
 test("a role's new password is the one that counts", async () => {
   await ensureRoles(owner, { ...passwords, nexus_ai: "the-new-password" });
   await expect(query(as("nexus_ai"), "SELECT 1")).rejects.toMatchObject({ code: "28P01" });
@@ -63,6 +86,12 @@ test("an owner that is no superuser can do it too", async () => {
     "CREATE ROLE manager LOGIN CREATEROLE PASSWORD 'managers-password'",
     "CREATE DATABASE managed OWNER manager",
   ]);
+  // Another user of the cluster may rely on what PUBLIC may do.
+  await executeStatements(owner, "test", ["GRANT CONNECT ON DATABASE template1 TO PUBLIC"]);
+  await ensureRoles(owner, passwords);
+  expect(
+    await query({ ...owner, user: "manager", password: "managers-password", database: "template1" }, "SELECT 1 AS one"),
+  ).toEqual([{ one: 1 }]);
   const manager = { ...owner, user: "manager", password: "managers-password", database: "managed" };
   await ensureRoles(manager, passwords);
   expect(await query({ ...as("nexus_api"), database: "managed" }, "SELECT 1 AS one")).toEqual([{ one: 1 }]);

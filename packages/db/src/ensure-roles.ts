@@ -7,7 +7,10 @@ import { withClient } from "./with-client.ts";
 export const serviceRoles = ["nexus_api", "nexus_ai", "nexus_keys"] as const;
 export type ServiceRole = (typeof serviceRoles)[number];
 
-/** Bounds that hold for whoever logs in as the role, also by hand: nobody holds a row lock for ever. */
+/**
+ * Where a session of the role begins, also by hand: nobody holds a row lock for ever. They are no wall: PostgreSQL lets every
+ * session change them for itself, and has no privilege that could be taken away from it.
+ */
 const roleSettings = {
   search_path: "public",
   statement_timeout: "30s",
@@ -52,12 +55,32 @@ function isRace(error: unknown): boolean {
 async function ensureAll(client: Client, database: string, passwords: Readonly<Record<ServiceRole, string>>): Promise<void> {
   await client.query("BEGIN");
   await client.query("SELECT pg_advisory_xact_lock(hashtext('nexus.ensure_roles'))");
-  for (const role of serviceRoles) await ensureRole(client, role, passwords[role]);
   const name = escapeIdentifier(database);
+  for (const role of serviceRoles) {
+    await ensureRole(client, role, passwords[role]);
+    // A role may keep other bounds for itself, and those of one database count before those of all.
+    await client.query(`ALTER ROLE ${role} IN DATABASE ${name} RESET ALL`);
+  }
   // PostgreSQL lets everybody log in to a new database and make temporary tables there.
   await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${name} FROM PUBLIC`);
   await client.query(`GRANT CONNECT ON DATABASE ${name} TO ${serviceRoles.join(", ")}`);
+  await closeMaintenanceDatabases(client);
   await client.query("COMMIT");
+}
+
+/**
+ * The services have no business in the databases that every cluster comes with; PUBLIC may log in to those. Only a cluster
+ * without other users is closed, as they may rely on it, and only by a superuser.
+ */
+async function closeMaintenanceDatabases(client: Client): Promise<void> {
+  const { rows } = await client.query<{ datname: string }>(
+    `SELECT datname FROM pg_database WHERE datname IN ('postgres', 'template1')
+      AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+      AND NOT EXISTS (SELECT FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL ($1))
+      AND has_database_privilege('${serviceRoles[0]}', oid, 'CONNECT')`,
+    [serviceRoles],
+  );
+  for (const { datname } of rows) await client.query(`REVOKE CONNECT ON DATABASE ${escapeIdentifier(datname)} FROM PUBLIC`);
 }
 
 async function ensureRole(client: Client, role: ServiceRole, password: string): Promise<void> {
@@ -71,6 +94,7 @@ async function ensureRole(client: Client, role: ServiceRole, password: string): 
   const excess = attributes ? excessOf(attributes) : "";
   const verifier = escapeLiteral(scramVerifier(password));
   await client.query(`ALTER ROLE ${role} LOGIN NOINHERIT ${excess} PASSWORD ${verifier}`);
+  await client.query(`ALTER ROLE ${role} RESET ALL`);
   for (const [name, value] of Object.entries(roleSettings)) {
     await client.query(`ALTER ROLE ${role} SET ${name} = ${escapeLiteral(value)}`);
   }
