@@ -7,6 +7,7 @@ import type { VerifyKeyAnswer } from "@nexus/contracts/verify-key";
 import { generateApiKey, toId, uuidOf } from "@nexus/core";
 import { createLogger } from "@nexus/telemetry";
 import { captureLogs, type KeysScene, openKeysScene, type ScenePerson, waitFor } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { keyDigest, storedHash } from "../peppers.ts";
 import { configRules, configSchema, type RunningService, startService } from "../service.ts";
@@ -14,6 +15,13 @@ import { openRehasher } from "./rehash-keys.ts";
 
 const logs = captureLogs();
 const [one, two] = [randomBytes(32).toString("base64url"), randomBytes(32).toString("base64url")];
+const bothPeppers = {
+  current: 2,
+  versions: new Map([
+    [1, one],
+    [2, two],
+  ]),
+};
 const running: RunningService[] = [];
 let scene: KeysScene;
 let alice: ScenePerson;
@@ -88,15 +96,7 @@ it("many keys are written in few statements, the last ones when the process stop
     .where("key_id", "=", rows[0]!.key_id)
     .where("version", "=", 2)
     .execute();
-  const peppers = {
-    current: 2,
-    versions: new Map([
-      [1, one],
-      [2, two],
-    ]),
-  };
-  const logger = createLogger({ service: "pv-keys", level: "debug", destination: logs.stream });
-  const rehasher = openRehasher({ db: scene.owner.db, peppers, logger });
+  const rehasher = openRehasher({ db: scene.owner.db, peppers: bothPeppers, logger: logger() });
   digests.forEach((digest, at) => rehasher.rehash({ digest, keyId: toId("key", rows[0]!.key_id), version: at + 2 }));
   await rehasher.close();
   const stored = await scene.owner.db
@@ -112,34 +112,36 @@ it("many keys are written in few statements, the last ones when the process stop
   }
 });
 
-it("PostgreSQL being away costs nothing but the hurry", async () => {
-  const failing = openRehasher({
-    db: (await closedDatabase()).db,
-    peppers: {
-      current: 2,
-      versions: new Map([
-        [1, one],
-        [2, two],
-      ]),
-    },
-    logger: createLogger({ service: "pv-keys", level: "debug", destination: logs.stream }),
-  });
-  failing.rehash({ digest: keyDigest(used.secret), keyId: used.key.id, version: 1 });
-  await failing.close();
-  expect(logs.text()).toContain("stay until their keys are seen again");
+it("a hash that cannot be written now is written later", async () => {
+  const { key, secret } = await make(await start(`1:${one} 2:${two}`), "later");
+  const older = { hash: storedHash(keyDigest(secret), one), pepper_version: 1 };
+  await scene.owner.db.updateTable("api_key_versions").set(older).where("key_id", "=", uuidOf("key", key.id)!).execute();
+  const rehasher = openRehasher({ db: scene.owner.db, peppers: bothPeppers, logger: logger() });
+  await sql`ALTER TABLE api_key_versions ADD CONSTRAINT refused CHECK (pepper_version = 1) NOT VALID`.execute(scene.owner.db);
+  rehasher.rehash({ digest: keyDigest(secret), keyId: key.id, version: 1 });
+  await waitFor(() => logs.text().includes("wait to be replaced"));
+  await sql`ALTER TABLE api_key_versions DROP CONSTRAINT refused`.execute(scene.owner.db);
+  await waitFor(async () => (await rowOf({ key, secret })).pepper_version === 2);
+  await rehasher.close();
+});
+
+it("a process stops also when it cannot write them, and logs neither peppers nor keys", async () => {
+  const closed = scene.database.openOwner();
+  await closed.close();
+  const rehasher = openRehasher({ db: closed.db, peppers: bothPeppers, logger: logger() });
+  rehasher.rehash({ digest: keyDigest(used.secret), keyId: used.key.id, version: 1 });
+  await rehasher.close();
   for (const secret of [one, two, used.secret]) expect(logs.text()).not.toContain(secret);
 });
 
-async function closedDatabase() {
-  const database = scene.database.openOwner();
-  await database.close();
-  return database;
+function logger() {
+  return createLogger({ service: "pv-keys", level: "debug", destination: logs.stream });
 }
 
 async function start(peppers: string): Promise<RunningService> {
   const environment = { ...scene.environment, NEXUS_KEY_PEPPERS: peppers };
   const service = await startService(loadConfig(configSchema, environment, configRules), {
-    logger: createLogger({ service: "pv-keys", level: "debug", destination: logs.stream }),
+    logger: logger(),
   });
   running.push(service);
   return service;

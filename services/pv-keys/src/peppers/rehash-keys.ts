@@ -6,7 +6,7 @@ import { uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
 import { type Peppers, storedHash } from "../peppers.ts";
-import { replaceHashes } from "./peppers.store.ts";
+import { replaceHashes, type Replacement } from "./peppers.store.ts";
 
 export interface Rehasher {
   /** Notes a key that was found under an older pepper. Never throws, and waits for nothing. */
@@ -24,38 +24,43 @@ interface SeenKey {
 }
 
 const waitMs = 200;
+const waitAfterFailureMs = 2000;
 const batchSize = 500;
-/** More at once are forgotten: a key that is used is seen again. */
+/** More at once are forgotten: their keys are seen again after the next start. */
 const mostNoted = 10_000;
 
 export function openRehasher({ db, peppers, logger }: { db: Db; peppers: Peppers; logger: Pick<Logger, "warn"> }): Rehasher {
   const noted = new Map<string, SeenKey>();
   let timer: NodeJS.Timeout | undefined;
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<unknown> = Promise.resolve();
+  let failing = false;
 
+  /** Writes a batch. What could not be written stays noted. */
   async function write(): Promise<void> {
     timer = undefined;
     const batch = [...noted].slice(0, batchSize);
     for (const [name] of batch) noted.delete(name);
-    const current = peppers.versions.get(peppers.current) ?? "";
-    const older = [...peppers.versions].filter(([version]) => version !== peppers.current).map(([, pepper]) => pepper);
-    const replacements = batch.flatMap(([, { digest, keyId, version }]) => {
-      const hash = storedHash(digest, current);
-      return older.map((pepper) => ({ keyId: uuidOf("key", keyId) ?? "", version, from: storedHash(digest, pepper), to: hash }));
-    });
     try {
-      await replaceHashes(db, replacements, peppers.current);
-    } catch (error) {
-      logger.warn(
-        { event: "rehash", keys: batch.length, err: error },
-        "hashes under an older pepper stay until their keys are seen again",
+      await replaceHashes(
+        db,
+        batch.flatMap(([, seen]) => replacementsOf(seen, peppers)),
+        peppers.current,
       );
+      failing = false;
+    } catch (error) {
+      if (!failing) logger.warn({ event: "rehash", err: error }, "hashes under an older pepper wait to be replaced");
+      failing = true;
+      for (const [name, seen] of batch) noted.set(name, seen);
     }
-    if (noted.size > 0) schedule();
   }
 
   function schedule(): void {
-    timer ??= setTimeout(() => (writing = write()), waitMs).unref();
+    const next = (): void => {
+      writing = write().then(() => {
+        if (noted.size > 0) schedule();
+      });
+    };
+    timer ??= setTimeout(next, failing ? waitAfterFailureMs : waitMs).unref();
   }
 
   return {
@@ -67,8 +72,18 @@ export function openRehasher({ db, peppers, logger }: { db: Db; peppers: Peppers
     close: async () => {
       clearTimeout(timer);
       await writing;
-      while (noted.size > 0) await write();
       clearTimeout(timer);
+      while (noted.size > 0) {
+        await write();
+        if (failing) return;
+      }
     },
   };
+}
+
+/** Which of the older peppers it was is not known here; the statement finds out. */
+function replacementsOf({ digest, keyId, version }: SeenKey, { current, versions }: Peppers): Replacement[] {
+  const to = storedHash(digest, versions.get(current) ?? "");
+  const older = [...versions].filter(([pepperVersion]) => pepperVersion !== current);
+  return older.map(([, pepper]) => ({ keyId: uuidOf("key", keyId) ?? "", version, from: storedHash(digest, pepper), to }));
 }
