@@ -19,8 +19,15 @@ interface Options {
 const freshMs = 60 * 60_000;
 /** A list that could not be renewed for so long may name a key that was withdrawn. */
 const staleMs = 24 * 60 * 60_000;
-/** Anybody can name an unknown key: that must not become traffic. */
+/**
+ * Anybody can name an unknown key, and whoever makes us ask too often uses up what GitHub answers one address (60 an hour), so
+ * that the next honest report finds no list. Some attempts at once, then a few an hour, which leaves room for four replicas.
+ */
 const cooldownMs = 5000;
+const mostAtOnce = 5;
+const oneMoreEveryMs = 5 * 60_000;
+/** Seconds, at least: nobody is to wait for us in a loop. */
+const leastRetrySeconds = 10;
 const deadlineMs = 3000;
 const mostBytes = 256 * 1024;
 
@@ -28,11 +35,10 @@ const mostBytes = 256 * 1024;
 export function openSigningKeys({ url, pinned, clock, logger }: Options): SigningKeySource {
   if (pinned) return { find: (identifier) => Promise.resolve(pinned.get(identifier)) };
   let kept: { keys: SigningKeys; atMs: number } | undefined;
-  let triedMs = Number.NEGATIVE_INFINITY;
+  const attempts = openAttempts(clock);
   let pending: Promise<boolean> | undefined;
 
   const refresh = async (): Promise<boolean> => {
-    triedMs = clock.monotonic();
     try {
       kept = { keys: await fetchSigningKeys(url), atMs: clock.monotonic() };
       return true;
@@ -45,7 +51,7 @@ export function openSigningKeys({ url, pinned, clock, logger }: Options): Signin
   };
   /** False when the list was not read just now. */
   const attempt = async (): Promise<boolean> => {
-    if (!pending && clock.monotonic() - triedMs < cooldownMs) return false;
+    if (!pending && !attempts.take()) return false;
     pending ??= refresh();
     return await pending;
   };
@@ -57,8 +63,29 @@ export function openSigningKeys({ url, pinned, clock, logger }: Options): Signin
       const wasRead = !isCurrent && (await attempt());
       const known = isYoungerThan(staleMs) ? kept?.keys.get(identifier) : undefined;
       // What an older list does not name may be in the next one: an honest sender is to come again.
-      if (!known && !wasRead) throw new Problem("unavailable", undefined, { headers: { "retry-after": "10" } });
+      if (!known && !wasRead) {
+        const seconds = Math.max(leastRetrySeconds, Math.ceil(attempts.nextInMs() / 1000));
+        throw new Problem("unavailable", undefined, { headers: { "retry-after": String(seconds) } });
+      }
       return known;
+    },
+  };
+}
+
+/** How often the list may be asked for. */
+function openAttempts(clock: Clock): { take(): boolean; nextInMs(): number } {
+  let triedMs = Number.NEGATIVE_INFINITY;
+  /** When every attempt would be there again. */
+  let fullMs = Number.NEGATIVE_INFINITY;
+  const nextInMs = (): number =>
+    Math.max(0, triedMs + cooldownMs - clock.monotonic(), fullMs - (mostAtOnce - 1) * oneMoreEveryMs - clock.monotonic());
+  return {
+    nextInMs,
+    take() {
+      if (nextInMs() > 0) return false;
+      triedMs = clock.monotonic();
+      fullMs = Math.max(fullMs, triedMs) + oneMoreEveryMs;
+      return true;
     },
   };
 }
