@@ -26,7 +26,8 @@ export interface Receipt {
 }
 
 export interface CommittedChange {
-  generation: string;
+  /** Of the feed that has the change; may still be on its way, so that nobody waits for it alone. */
+  generation: string | Promise<string>;
   rev: number;
   /** Monotonic milliseconds after the commit was known. */
   committedAt: number;
@@ -47,11 +48,12 @@ interface Deps {
 export async function confirmChange(deps: Deps, change: CommittedChange): Promise<Receipt> {
   const { watch, clock } = deps;
   // Listed after the commit: whoever is not in it makes its lease later, and so reads a feed that has the change.
-  let leases = await watch.list();
+  const [generation, listed] = await Promise.all([change.generation, watch.list()]);
+  let leases = listed;
   let listedAt = clock.monotonic();
   for (;;) {
     const now = clock.monotonic();
-    const nodes = leases.map((lease) => confirmationOf(lease, change, { ...deps, now }));
+    const nodes = leases.map((lease) => confirmationOf(lease, { ...change, generation }, { ...deps, now }));
     const elapsedMs = now - change.committedAt;
     const confirmed = nodes.every(({ state }) => state !== "pending");
     if (confirmed || elapsedMs >= longestWaitMs) return { rev: change.rev, confirmed, elapsedMs: round(elapsedMs), nodes };
@@ -70,7 +72,7 @@ async function listedAgain(watch: LeaseWatch, leases: readonly SeenLease[]): Pro
 
 function confirmationOf(
   lease: SeenLease,
-  change: CommittedChange,
+  change: CommittedChange & { generation: string },
   { watch, clock, now }: Deps & { now: number },
 ): NodeConfirmation {
   const { node, service } = lease;

@@ -24,7 +24,7 @@ export async function awaitReceipt(deps: ReceiptDeps, change: { rev: number; end
   try {
     // Asked of the database itself: right after a restore what this process knows of the feed, and what the leases say, is of
     // another one, and more of that was applied than of the new one.
-    const generation = await currentGeneration(deps.db);
+    const generation = currentGeneration(deps.db);
     return present(await confirmChange({ watch: deps.leases, clock: deps.clock }, { ...change, generation, committedAt }));
   } catch (error) {
     deps.logger.warn({ event: "receipt", rev: change.rev, err: error }, "nobody can say who knows of a change");
