@@ -181,6 +181,7 @@ test("a call that has had no answer yet gets the error, and nothing that the pro
   await scene.pvKeys.change(key, { state: "revoked" });
   const answer = await asked;
   expect(answer.status).toBe(401);
+  expect(answer.headers.get("www-authenticate")).toContain("invalid_token");
   expect(await errorOf(answer)).toMatchObject({ code: "key_revoked" });
   await waitFor(() => provider.received[0]!.abortedAt !== undefined);
   const usage = await usageOf(id);

@@ -100,6 +100,13 @@ function cut(call: Call, problem: Problem): void {
   call.cut?.(problem);
 }
 
+/** RFC 9110 §11.6.1: a 401 says how to authenticate. */
+function keyRevoked(): Problem {
+  return new Problem("key_revoked", undefined, {
+    headers: { "www-authenticate": 'Bearer realm="nexus", error="invalid_token"' },
+  });
+}
+
 /** Cuts the call unless its key is still good as of the revision; asks until somebody can tell. */
 async function cutIfEnded(
   { feed, checker }: Pick<Verifier, "feed"> & { checker: Pick<KeyChecker, "lookUp"> },
@@ -112,7 +119,7 @@ async function cutIfEnded(
     try {
       const { record } = await checker.lookUp(digest, minRev);
       const endsAt = record?.expires_at ? Date.parse(record.expires_at) : Infinity;
-      if (record?.state !== "active" || endsAt <= feed.lease.now()) cut(call, new Problem("key_revoked"));
+      if (record?.state !== "active" || endsAt <= feed.lease.now()) cut(call, keyRevoked());
       return;
     } catch {
       await delay(askAgainMs, undefined, { ref: false });
