@@ -1,10 +1,10 @@
 /** Who tells us of leaked keys. */
 import * as contract from "@nexus/contracts/leaks";
 import { type FieldError, Problem, toId } from "@nexus/core";
-import { type App, personOf, requestContext } from "@nexus/http";
+import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { keyDigest } from "../peppers.ts";
-import { openDelivery } from "./open-delivery.ts";
+import { findSigner, openDelivery } from "./open-delivery.ts";
 import { type Outcome, reportLeaks } from "./report-leaks.ts";
 import { openSigningKeys } from "./signing-key-source.ts";
 
@@ -46,6 +46,8 @@ function addGithubRoute(app: App, deps: Deps): void {
     // Nobody is asked who they are: the signature is the credential.
     config: { permission: "public", rawBody: true },
     bodyLimit,
+    // Before the body is read: who names no key that signs reports does not get to fill our memory.
+    onRequest: async (request) => void (await findSigner(keys, signatureOf(request))),
     schema: {
       summary: "Reports in GitHub's secret scanning partner format, signed",
       tags,
@@ -53,10 +55,9 @@ function addGithubRoute(app: App, deps: Deps): void {
       response: { 200: contract.GithubAnswer },
     },
     handler: async (request) => {
-      const { "github-public-key-identifier": identifier, "github-public-key-signature": signature } = request.headers;
       const body: unknown = request.body;
       const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-      const matches = await openDelivery(keys, { body: bytes, identifier, signature });
+      const matches = await openDelivery(keys, { body: bytes, ...signatureOf(request) });
       const seen = matches.map(({ token, source, url: at }) => ({
         digest: keyDigest(token).toString("hex"),
         source: `github:${/^[a-z_]{1,60}$/i.test(source) ? source.toLowerCase() : "unknown"}`,
@@ -71,6 +72,10 @@ function addGithubRoute(app: App, deps: Deps): void {
       }));
     },
   });
+}
+
+function signatureOf({ headers }: FastifyRequest) {
+  return { identifier: headers["github-public-key-identifier"], signature: headers["github-public-key-signature"] };
 }
 
 /** @throws Problem `invalid_request` with `rows`, the numbers of all rows at fault, counted from 0 as in the pointers */

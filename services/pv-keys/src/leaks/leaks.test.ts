@@ -1,5 +1,6 @@
 import { generateKeyPairSync, hash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "@nexus/config";
@@ -268,6 +269,16 @@ describe("a report that proves nothing", () => {
     expect(fault.startsWith("names a key") ? [401, 503] : [401]).toContain(answer.status);
     expect(await stateOf(alice, key.id)).toBe("active");
     expect(await leaksOf(alice, key.id)).toEqual([]);
+  });
+
+  it("is refused before its body is read when it names no key that signs reports", async () => {
+    const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
+    socket.write(
+      "POST /v1/leaks/github HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n[",
+    );
+    const head = await new Promise<string>((resolve) => socket.once("data", (bytes) => resolve(bytes.toString())));
+    socket.destroy();
+    expect(head).toMatch(/^HTTP\/1\.1 401 /);
   });
 
   it.each([

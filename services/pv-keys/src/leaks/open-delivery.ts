@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
+import { type KeyObject, verify } from "node:crypto";
 /** A delivery in GitHub's secret scanning partner format: https://docs.github.com/code-security/secret-scanning/secret-scanning-partnership-program */
-import { verify } from "node:crypto";
 import { Problem } from "@nexus/core";
 import type { SigningKeySource } from "./signing-key-source.ts";
 
@@ -12,8 +12,8 @@ export interface Match {
   source: string;
 }
 
-interface Delivery {
-  body: Buffer;
+/** Headers as they came; each may be missing or there several times. */
+interface Signature {
   identifier: unknown;
   signature: unknown;
 }
@@ -22,15 +22,23 @@ const mostTokens = 1000;
 /** Characters: an identifier is a hash in hex, a signature 72 bytes of DER at most. */
 const longestHeader = 256;
 
+/** The key that a delivery says it is signed with. @throws Problem `unauthenticated` when there is none, `unavailable` */
+export async function findSigner(keys: SigningKeySource, { identifier, signature }: Signature): Promise<KeyObject> {
+  if (!isHeader(identifier) || !isHeader(signature)) throw unsigned();
+  const key = await keys.find(identifier);
+  if (!key) throw unsigned();
+  return key;
+}
+
 /**
  * The signature is over the bytes as they came, and nothing in them is looked at before it holds.
  * @throws Problem `unauthenticated`, `unavailable`, `malformed_json`, `invalid_request`
  */
-export async function openDelivery(keys: SigningKeySource, { body, identifier, signature }: Delivery): Promise<Match[]> {
-  if (!isHeader(identifier) || !isHeader(signature)) throw unsigned();
-  const key = await keys.find(identifier);
+export async function openDelivery(keys: SigningKeySource, { body, ...by }: Signature & { body: Buffer }): Promise<Match[]> {
+  const key = await findSigner(keys, by);
   // Node's base64 skips what is none, so one signature has many spellings; nothing here depends on their being one.
-  if (!key || !verify("sha256", body, { key, dsaEncoding: "der" }, Buffer.from(signature, "base64"))) throw unsigned();
+  const signature = Buffer.from(String(by.signature), "base64");
+  if (!verify("sha256", body, { key, dsaEncoding: "der" }, signature)) throw unsigned();
   return readMatches(body);
 }
 
