@@ -825,6 +825,10 @@ REVOKE ALL ON FUNCTION key_usage_activity(uuid, uuid, timestamptz), key_last_cal
 GRANT EXECUTE ON FUNCTION key_usage_activity(uuid, uuid, timestamptz), key_last_calls(uuid, uuid, timestamptz, integer),
   key_audit_activity(uuid, uuid, timestamptz, integer) TO nexus_keys;
 
+-- 20261123T1195_index_key_leaks.sql
+-- Administrators read the leaks of every organization, newest first.
+CREATE INDEX key_leaks_reported_at_idx ON key_leaks (reported_at DESC, id DESC);
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -853,6 +857,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1180_create_key_shares.sql', '2fa788cf9fb06c7bfa0d9bc79f3568bfde54c04b7f383888057297d28183e596', 0),
   ('20261123T1185_record_many_changes.sql', '14c68a62cdc025da2531ba6222680ff7845e3a3cef6cbddd78bcddfeb3e4cc80', 0),
   ('20261123T1186_revoked_is_for_ever.sql', '53629376586bc9c68d5083b470f817cddfbcbf5a5f20a2eb3801038035f93e52', 0),
-  ('20261123T1190_create_key_leaks.sql', '3d86b63d89539a52293dd90eaf6eca6a2cecbcb9e52dd496805cedb0ce9a0182', 0);
+  ('20261123T1190_create_key_leaks.sql', '3d86b63d89539a52293dd90eaf6eca6a2cecbcb9e52dd496805cedb0ce9a0182', 0),
+  ('20261123T1195_index_key_leaks.sql', 'ca0ef0c87e3a13db16d0fc659f3af74bc2cf628ec3a6acabc44068c1cd02c317', 0);
 
 COMMIT;

@@ -20,6 +20,10 @@ export const Leak = strictObject({
 export type Leak = Static<typeof Leak>;
 
 export const ListLeaksQuery = strictObject({ ...pageQuery });
+export const ListAllLeaksQuery = strictObject({
+  ...pageQuery,
+  all: Type.Optional(Type.Boolean({ description: "those of every organization; for administrators" })),
+});
 export const LeakPage = page(Leak);
 
 export const ReportHashesRequest = strictObject({

@@ -1,7 +1,7 @@
 /** What is known of leaked keys: the reports, and what a key did. */
 import { KeyParams } from "@nexus/contracts/keys";
 import * as contract from "@nexus/contracts/leaks";
-import { toId } from "@nexus/core";
+import { Problem, toId } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, callerOf } from "@nexus/http";
 import type { Deps } from "../deps.ts";
@@ -21,12 +21,15 @@ export function addLeakRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Where keys of the organization were seen, newest first",
       tags,
-      querystring: contract.ListLeaksQuery,
+      querystring: contract.ListAllLeaksQuery,
       response: { 200: contract.LeakPage },
     },
     handler: async (request) => {
-      const { tenant } = managerOf(callerOf(request));
-      return await leakPage(deps, { organizationId: tenant }, request.query);
+      const { by, tenant } = managerOf(callerOf(request));
+      const { all = false, ...page } = request.query;
+      if (all && !(by.kind === "person" && by.isAdmin))
+        throw new Problem("forbidden", "Only an administrator sees the leaks of every organization.");
+      return await leakPage(deps, all ? {} : { organizationId: tenant }, page);
     },
   });
   app.route({
@@ -67,7 +70,7 @@ export function addLeakRoutes(app: App, deps: Deps): void {
 
 async function leakPage(
   { db, cursorSecret }: Deps,
-  whose: { organizationId: string; keyId?: string },
+  whose: { organizationId?: string; keyId?: string },
   { limit = 20, cursor }: { limit?: number; cursor?: string },
 ) {
   const after = cursor === undefined ? undefined : decodeCursor(cursor, cursorSecret);

@@ -63,7 +63,8 @@ export async function findLeakAction(db: Db, leak: Pick<NewLeak, "key_id" | "ver
 }
 
 export interface LeakFilter {
-  organizationId: string;
+  /** `undefined`: every organization's. */
+  organizationId?: string | undefined;
   /** uuid */
   keyId?: string | undefined;
   after: CursorPosition | undefined;
@@ -78,8 +79,8 @@ export async function listLeaks(db: Db, filter: LeakFilter): Promise<LeakRow[]> 
       join.onRef("api_key_versions.key_id", "=", "key_leaks.key_id").onRef("api_key_versions.version", "=", "key_leaks.version"),
     )
     .selectAll("key_leaks")
-    .select("display_prefix")
-    .where("organization_id", "=", filter.organizationId);
+    .select("display_prefix");
+  if (filter.organizationId !== undefined) query = query.where("organization_id", "=", filter.organizationId);
   if (filter.keyId !== undefined) query = query.where("key_leaks.key_id", "=", filter.keyId);
   if (filter.after) {
     const { createdAt, id } = filter.after;
