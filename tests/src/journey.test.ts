@@ -136,7 +136,13 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
     });
   });
 
-  it("sign-out ends the session at once", async () => {
+  it("sign-out ends the session at once, and its tokens at the other services within two seconds", async () => {
+    const reads = [
+      { url: `${platform.urls.keys}/v1/keys`, headers: bearer(await tokenFor(platform, cookie, "pv-keys")) },
+      { url: `${platform.urls.ai}/v1/models`, headers: bearer(await tokenFor(platform, cookie, "puaboai-sdk")) },
+    ];
+    const statuses = () => Promise.all(reads.map(async ({ url, headers }) => (await fetch(url, { headers })).status));
+    expect(await statuses()).toEqual([200, 200]);
     const answer = await fetch(`${platform.urls.api}/api/auth/sign-out`, {
       method: "POST",
       headers: { cookie, "content-type": "application/json" },
@@ -145,6 +151,7 @@ describe("from an empty folder to an AI answer with its usage and audit rows", (
     expect(answer.status).toBe(200);
     const session = await fetch(`${platform.urls.api}/api/auth/get-session`, { headers: { cookie } });
     expect(await session.json()).toBeNull();
+    await waitFor(async () => (await statuses()).every((status) => status === 401), { timeoutMs: 2000 });
   });
 
   it("nothing that it printed holds a secret it was given or made", () => {

@@ -109,3 +109,15 @@ export async function currentGeneration(db: Db): Promise<string> {
   const { generation } = await db.selectFrom("change_counter").select("generation").executeTakeFirstOrThrow();
   return generation;
 }
+
+/** Sessions that ended and persons that were changed within the last `withinMs`, oldest first; `at` in milliseconds since 1970. */
+export async function listEnded(
+  db: Db,
+  withinMs: number,
+): Promise<{ kind: "session" | "user"; subjectId: string; at: number }[]> {
+  const { rows } = await sql<{ kind: "session" | "user"; subjectId: string; at: number }>`
+    SELECT kind, subject_id AS "subjectId", max(extract(epoch FROM recorded_at) * 1000)::float8 AS at FROM changes
+    WHERE kind IN ('session', 'user') AND recorded_at > now() - make_interval(secs => ${withinMs / 1000})
+    GROUP BY kind, subject_id ORDER BY at`.execute(db);
+  return rows;
+}

@@ -9,6 +9,8 @@ export interface PersonTokenOptions {
   jwksUrl: string;
   issuer: string;
   audience: string;
+  /** True for a token whose session has ended or whose person was changed since; it is asked of tokens that are good by themselves. */
+  isEnded?: (token: { sessionId: string; userId: string; issuedAt: number }) => Promise<boolean>;
   clock?: Clock;
 }
 
@@ -24,6 +26,8 @@ export function personTokenVerifier(options: PersonTokenOptions): (token: string
   const jwks = openJwks({ url: options.jwksUrl, clock });
   return async (token) => {
     if (token.length > longest) throw new Problem("unauthenticated");
+    let person: PersonCaller;
+    let issuedAt: number;
     try {
       const { payload } = await jwtVerify(token, jwks, {
         issuer: options.issuer,
@@ -34,11 +38,15 @@ export function personTokenVerifier(options: PersonTokenOptions): (token: string
         currentDate: new Date(clock.now()),
         requiredClaims: ["sub", "sid", "org", "iat", "exp", "jti"],
       });
-      return personOfClaims(payload);
+      person = personOfClaims(payload);
+      issuedAt = (payload.iat ?? 0) * 1000;
     } catch (error) {
       if (error instanceof errors.JOSEError) throw new Problem("unauthenticated", reasonOf(error));
       throw error;
     }
+    const { sessionId, userId } = person;
+    if (await options.isEnded?.({ sessionId, userId, issuedAt })) throw new Problem("unauthenticated", "the session has ended");
+    return person;
   };
 }
 

@@ -1,6 +1,6 @@
-/** A process that decides about keys: its place in the change feed and its checker, opened and closed together. */
+/** A process that decides about callers: its place in the change feed and its checker, opened and closed together. */
 import { hostname } from "node:os";
-import { type ChangeFeed, openChangeFeed } from "@nexus/change-feed";
+import { type ChangeFeed, type EndedSessions, openChangeFeed, openEndedSessions } from "@nexus/change-feed";
 import type { Clock } from "@nexus/core";
 import { type Connection, openDatabase } from "@nexus/db";
 import type { Cache, RedisTarget } from "@nexus/redis";
@@ -13,6 +13,8 @@ export interface Verifier {
   feed: ChangeFeed;
   checker: KeyChecker;
   freezes: Freezes;
+  /** Of persons: their tokens outlive their sessions by minutes. */
+  endedSessions: EndedSessions;
   /** Begins to follow the feed; listeners are added before. Resolves when it has its lease, or after the first attempt that failed. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -42,12 +44,14 @@ export function openVerifier(options: Options): Verifier {
   });
   const feed = openChangeFeed({ ...options, database, node: `${hostname()}:${options.port}` });
   const freezes = openFreezes(feed, database.db);
+  const endedSessions = openEndedSessions(feed, database.db);
   const loadFormats = () => listKeyFormats(database.db);
   const checker = openKeyChecker({ feed, freezes, source: options.source, clock, loadFormats });
   return {
     feed,
     checker,
     freezes,
+    endedSessions,
     start: () => feed.start(),
     close: async () => {
       await feed.close();

@@ -115,6 +115,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
       issuer: config.NEXUS_PUBLIC_URL,
       audience: "puaboai-sdk",
+      isEnded: (token) => keys.verifier.endedSessions.includes(token),
     }),
     vault,
     catalogue,

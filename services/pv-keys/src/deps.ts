@@ -101,6 +101,7 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
       jwksUrl: `${config.PUABO_API_URL}/api/auth/jwks`,
       issuer: config.NEXUS_PUBLIC_URL,
       audience: "pv-keys",
+      isEnded: (token) => verifier.endedSessions.includes(token),
     }),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "pv-keys cursors", 32)),
     trustedProxies: trustedProxiesOf(config),

@@ -1,0 +1,66 @@
+/**
+ * Sessions that have ended while tokens of theirs are still good for minutes. Known before the feed says that their end is
+ * applied; who cannot follow the feed any more cannot tell, and says so.
+ */
+import { Problem, uuidOf } from "@nexus/core";
+import type { Db } from "@nexus/db";
+import { listEnded } from "./feed.store.ts";
+import type { ChangeFeed } from "./open-change-feed.ts";
+
+/** What a person's token says of where it comes from. */
+export interface TokenOrigin {
+  sessionId: string;
+  userId: string;
+  /** Milliseconds since 1970. */
+  issuedAt: number;
+}
+
+export interface EndedSessions {
+  /**
+   * True when the token's session has ended, or its person was changed after it was issued: disabled, or of another role.
+   * @throws Problem `unavailable` when this process has not followed the feed for longer than it may go on without
+   */
+  includes(token: TokenOrigin): Promise<boolean>;
+}
+
+/** Longer than any token lives (5 minutes), with what clocks and long transactions may add. */
+const rememberedMs = 6 * 60_000;
+/** A token may be dated by a clock that is ahead of PostgreSQL's, or be made while its person is being changed. */
+const toleranceMs = 5000;
+/** What a check without a lease waits for one. */
+const sightedWithinMs = 250;
+
+export function openEndedSessions(feed: ChangeFeed, db: Db): EndedSessions {
+  /** By kind and uuid: PostgreSQL's milliseconds at which it was heard, oldest first. */
+  let ended = new Map<string, number>();
+  feed.onReset(async () => {
+    const rows = await listEnded(db, rememberedMs);
+    ended = new Map(rows.map(({ kind, subjectId, at }) => [`${kind} ${subjectId}`, at]));
+  });
+  feed.onChange(({ kind, subjectId }) => {
+    if (kind !== "session" && kind !== "user") return;
+    const now = feed.lease.now();
+    const name = `${kind} ${subjectId}`;
+    ended.delete(name);
+    ended.set(name, now);
+    for (const [oldest, at] of ended) {
+      if (at >= now - rememberedMs) break;
+      ended.delete(oldest);
+    }
+  });
+  return {
+    includes: async ({ sessionId, userId, issuedAt }) => {
+      if (!feed.lease.isSighted()) {
+        await feed.untilSighted(sightedWithinMs);
+        const blindForMs = feed.lease.blindForMs();
+        if (blindForMs > 0 && blindForMs >= feed.blindMs) {
+          throw new Problem("unavailable", undefined, { headers: { "retry-after": "1" } });
+        }
+      }
+      if (ended.size === 0) return false;
+      if (ended.has(`session ${uuidOf("session", sessionId)}`)) return true;
+      const changedAt = ended.get(`user ${uuidOf("user", userId)}`);
+      return changedAt !== undefined && issuedAt <= changedAt + toleranceMs;
+    },
+  };
+}
