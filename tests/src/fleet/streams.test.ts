@@ -1,4 +1,4 @@
-/** Streams under way when their key ends, or when something freezes them: in real processes, also one that was stopped meanwhile. */
+/** Freezes, and streams under way when their key ends or is frozen: in real processes, also one that was stopped meanwhile. */
 import { request as httpRequest } from "node:http";
 import { text } from "node:stream/consumers";
 import type { FreezeAnswer } from "@nexus/contracts/freezes";
@@ -139,4 +139,17 @@ it("an administrator pulls the switch at a gateway, and what pv-keys refuses is 
   expect(refused.status).toBe(422);
   expect(await refused.json()).toMatchObject({ code: "invalid_request", errors: [{ pointer: "/target" }] });
   expect((await call("thaw", { id: "frz_1" })).status).toBe(404);
+});
+
+it("a gateway that PostgreSQL is cut off from learns at pv-keys what is frozen", async () => {
+  const [key] = await knownEverywhere(fleet, 1);
+  const gateway = fleet.gateways[1]!;
+  gateway.wires.postgres.state = "cut";
+  const answer = await fleet.call(fleet.keys[0]!, "/v1/freeze", { body: { kind: "key", target: key!.id, reason: "test" } });
+  expect(answer.status).toBe(200);
+  const { freeze, receipt } = (await answer.json()) as FreezeAnswer;
+  expect(nodeOf(receipt, gateway)).toBe("run_out");
+  expect(await gateway.check(key!.secret)).toBe("refused");
+  expect((await fleet.call(fleet.keys[0]!, "/v1/thaw", { body: { id: freeze.id } })).status).toBe(200);
+  expect(await gateway.check(key!.secret)).toBe("accepted");
 });
