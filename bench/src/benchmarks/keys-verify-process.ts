@@ -1,5 +1,6 @@
 import type { KeyRecord } from "@nexus/contracts/key-record";
 import { assert, generateApiKey, newId, systemClock } from "@nexus/core";
+import { openDatabase } from "@nexus/db";
 import { type KeyChecker, openVerifier } from "@nexus/key-check";
 import { atLeast, type Benchmark, median, type Outcome, type Round, type RunOptions } from "../benchmark.ts";
 import { conditions } from "../conditions.ts";
@@ -62,8 +63,11 @@ function measure(checker: KeyChecker, keys: readonly string[], seconds: number) 
 async function openChecker(): Promise<{ checker: KeyChecker; keys: string[]; stop: () => Promise<void> }> {
   const platform = await startPlatform();
   try {
+    const database = openDatabase(platform.connection("nexus_ai"), { applicationName: "bench" });
+    platform.onStop(() => database.close());
     const verifier = openVerifier({
       connection: platform.connection("nexus_ai"),
+      db: database.db,
       redis: undefined,
       source: {
         find: (_digest, minRev) =>

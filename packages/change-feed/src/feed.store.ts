@@ -27,7 +27,7 @@ export interface Renewal {
   now: number;
   /** False: the lease's row is gone and has to be made again. */
   renewed: boolean;
-  /** Processes of the same service that renewed within `recentSeconds`, this one included. */
+  /** Processes that renewed within `recentSeconds`, this one included. */
   live: number;
   /** What came after the verifier's place, in order; the beginning of it when that is much. */
   changes: Change[];
@@ -60,7 +60,7 @@ export async function renewLease(
     SELECT generation, rev::text AS head, floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now,
       EXISTS (SELECT FROM renewed) AS renewed,
       (SELECT count(*)::int FROM verifier_leases
-        WHERE service = ${verifier.service} AND renewed_at > clock_timestamp() - make_interval(secs => ${recentSeconds})) AS live,
+        WHERE renewed_at > clock_timestamp() - make_interval(secs => ${recentSeconds})) AS live,
       (SELECT coalesce(json_agg(json_build_object('rev', rev, 'kind', kind, 'subjectId', subject_id, 'organizationId', organization_id)
         ORDER BY rev), '[]') FROM news) AS changes
     FROM change_counter`.execute(db);

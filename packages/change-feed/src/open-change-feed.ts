@@ -49,7 +49,7 @@ export interface ChangeFeed {
    * just been continued, or whose clock was stepped: it needs one look and not the rest of a second.
    */
   untilSighted(timeoutMs: number): Promise<void>;
-  /** Processes of this service that follow the feed, this one included. */
+  /** Processes that follow the feed, of whatever service, this one included. */
   liveVerifiers(): number;
   /** Begins; resolves when the process has its lease, or after the first attempt that failed: it goes on trying. */
   start(): Promise<void>;

@@ -28,7 +28,7 @@ export const KeyVersion = strictObject({
   prefix: Type.String({ description: "the part of this secret that may be shown" }),
   format: Type.Union([Type.String(), Type.Null()], { description: "the foreign format of an imported key; null: a key of ours" }),
   created_at: Timestamp,
-  last_used_at: Type.Union([Timestamp, Type.Null()], { description: "written in batches, so up to a minute late" }),
+  last_used_at: Type.Union([Timestamp, Type.Null()], { description: "written in batches, so some seconds late" }),
   retires_at: Type.Union([Timestamp, Type.Null()], {
     description: "from then on this secret is refused; null: it is the newest",
   }),

@@ -3,6 +3,19 @@ import type { Generated } from "kysely";
 import type { GeneratedJson } from "./json-column.ts";
 
 export interface KeyTables {
+  key_uses: {
+    hour: Date;
+    key_id: string;
+    version: number;
+    service: string;
+    outcome: string;
+    uses: bigint;
+  };
+  key_use_writers: {
+    writer_id: string;
+    seq: bigint;
+    written_at: Generated<Date>;
+  };
   api_keys: {
     id: string;
     organization_id: string;

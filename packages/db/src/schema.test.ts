@@ -58,6 +58,7 @@ const granted: Record<string, Record<string, string>> = {
     secret_versions: "SELECT, INSERT, UPDATE",
     secret_rewraps: "SELECT, INSERT, UPDATE",
     key_leaks: "SELECT, INSERT",
+    key_uses: "SELECT",
     key_quotas: "SELECT",
     key_shares: everything,
     quota_leases: "SELECT",

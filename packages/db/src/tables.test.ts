@@ -175,6 +175,8 @@ const columns: Columns = {
     finished_at: "timestamptz?",
     superseded: "bool",
   },
+  key_uses: { hour: "timestamptz", key_id: "uuid", version: "int4", service: "text", outcome: "text", uses: "int8" },
+  key_use_writers: { writer_id: "uuid", seq: "int8", written_at: "timestamptz" },
   freezes: {
     id: "uuid",
     authority: "text",

@@ -1,6 +1,7 @@
 /** What is known about keys, by the SHA-256 of each. The keys themselves are not kept. */
 import type { KeyRecord } from "@nexus/contracts/key-record";
 import type { RefusedKey, KeyAnswer } from "@nexus/contracts/verify-key";
+import type { CountedUse } from "./keys.store.ts";
 
 export interface KnownKey {
   readonly record: KeyRecord | null;
@@ -12,6 +13,8 @@ export interface KnownKey {
   readonly isAdminClass: boolean;
   /** Monotonic milliseconds until which a digest that stands for nothing is not asked about again. */
   readonly until: number;
+  /** Decisions that are not written down yet, and PostgreSQL's milliseconds of the first of them. */
+  readonly uses: { valid: number; refused: Map<CountedUse["outcome"], number> | undefined; since: number };
 }
 
 export interface KeyCache {
@@ -38,8 +41,10 @@ export function refusal(code: "not_found" | "revoked" | "disabled" | "expired" |
 }
 
 export function knownKey(record: KeyRecord | null, until: number): KnownKey {
-  if (!record) return { record, until, answer: refusal("not_found"), expiresAt: Infinity, isAdminClass: false };
+  const unused = { uses: { valid: 0, refused: undefined, since: 0 } };
+  if (!record) return { ...unused, record, until, answer: refusal("not_found"), expiresAt: Infinity, isAdminClass: false };
   return {
+    ...unused,
     until,
     record: Object.freeze(record),
     answer: record.state === "active" ? Object.freeze({ valid: true, ...record, state: record.state }) : refusal(record.state),

@@ -91,3 +91,21 @@ export async function listKeyFormats(db: Db): Promise<KeyFormatRow[]> {
     .orderBy("name")
     .execute();
 }
+
+export interface CountedUse {
+  /** uuid */
+  key_id: string;
+  version: number;
+  outcome: "valid" | "revoked" | "expired" | "disabled" | "frozen";
+  uses: number;
+  last_used_at: string;
+}
+
+/** Adds counts; a batch that was added before is not added again. */
+export async function recordKeyUses(
+  db: Db,
+  batch: { writerId: string; seq: number; service: string; uses: readonly CountedUse[] },
+): Promise<void> {
+  const counted = JSON.stringify(batch.uses);
+  await sql`SELECT record_key_uses(${batch.writerId}::uuid, ${batch.seq}, ${batch.service}, ${counted}::jsonb)`.execute(db);
+}

@@ -60,6 +60,7 @@ async function opened(options: { blindSeconds?: number; maxPending?: number; lis
     feed,
     freezes: openFreezes(feed, owner.db),
     source,
+    uses: { note: () => {}, close: () => Promise.resolve() },
     clock: systemClock,
     loadFormats: () => Promise.resolve([]),
     ...(maxPending && { maxPending }),

@@ -11,6 +11,7 @@ import type { Freezes } from "./freezes.ts";
 import { type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
 import { type KeyShapes, longestKey, openKeyShapes } from "./key-formats.ts";
 import type { Found, KeySource } from "./key-source.ts";
+import type { KeyUses, UseOutcome } from "./key-uses.ts";
 import type { KeyFormatRow } from "./keys.store.ts";
 import { openUnknownLimiter, type UnknownLimiter } from "./unknown-limiter.ts";
 
@@ -18,6 +19,7 @@ export interface KeyCheckerOptions {
   feed: ChangeFeed;
   freezes: Freezes;
   source: KeySource;
+  uses: KeyUses;
   clock: Clock;
   /** The shapes of imported keys; asked for when the process starts and when they change. */
   loadFormats: () => Promise<readonly KeyFormatRow[]>;
@@ -60,6 +62,7 @@ class Checker implements KeyChecker {
   readonly #freezes: Freezes;
   readonly #source: KeySource;
   readonly #clock: Clock;
+  readonly #uses: KeyUses;
   readonly #cache: KeyCache;
   readonly #unknownLimiter: UnknownLimiter;
   readonly #shapes: KeyShapes = openKeyShapes();
@@ -68,11 +71,12 @@ class Checker implements KeyChecker {
   readonly #pending = new Map<string, { minRev: number; answer: Promise<Found> }>();
   #asking = 0;
 
-  constructor({ feed, freezes, source, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
+  constructor({ feed, freezes, source, uses, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
     this.#feed = feed;
     this.#freezes = freezes;
     this.#source = source;
     this.#clock = clock;
+    this.#uses = uses;
     this.#unknownLimiter = openUnknownLimiter(clock);
     this.#maxPending = maxPending;
     this.#cache = openKeyCache({ known: maxEntries, unknown: Math.ceil(maxEntries / 5) });
@@ -152,7 +156,13 @@ class Checker implements KeyChecker {
     return known.answer.valid && !known.isAdminClass && lease.blindForMs() < blindMs;
   }
 
-  #answer({ answer, expiresAt }: KnownKey): KeyAnswer {
+  #answer(known: KnownKey): KeyAnswer {
+    const answer = this.#decide(known);
+    if (known.record) this.#uses.note(known, answer.valid ? "valid" : (answer.code as UseOutcome));
+    return answer;
+  }
+
+  #decide({ answer, expiresAt }: KnownKey): KeyAnswer {
     if (expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt) return refusal("expired");
     return answer.valid && this.#freezes.any && this.#isFrozen(answer) ? refusal("frozen") : answer;
   }

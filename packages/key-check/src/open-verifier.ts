@@ -2,10 +2,11 @@
 import { hostname } from "node:os";
 import { type ChangeFeed, type EndedSessions, openChangeFeed, openEndedSessions } from "@nexus/change-feed";
 import type { Clock } from "@nexus/core";
-import { type Connection, openDatabase } from "@nexus/db";
+import { type Connection, type Db, openDatabase } from "@nexus/db";
 import type { Cache, RedisTarget } from "@nexus/redis";
 import { type Freezes, openFreezes } from "./freezes.ts";
 import type { KeySource } from "./key-source.ts";
+import { openKeyUses } from "./key-uses.ts";
 import { listKeyFormats } from "./keys.store.ts";
 import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
 
@@ -22,6 +23,8 @@ export interface Verifier {
 
 interface Options {
   connection: Connection;
+  /** The service's own pool, for what may wait. */
+  db: Db;
   redis: { cache: Cache; target: RedisTarget } | undefined;
   source: KeySource;
   clock: Clock;
@@ -46,7 +49,8 @@ export function openVerifier(options: Options): Verifier {
   const freezes = openFreezes(feed, database.db);
   const endedSessions = openEndedSessions(feed, database.db);
   const loadFormats = () => listKeyFormats(database.db);
-  const checker = openKeyChecker({ feed, freezes, source: options.source, clock, loadFormats });
+  const uses = openKeyUses({ db: options.db, clock, service, now: () => feed.lease.now(), logger });
+  const checker = openKeyChecker({ feed, freezes, source: options.source, uses, clock, loadFormats });
   return {
     feed,
     checker,
@@ -54,6 +58,7 @@ export function openVerifier(options: Options): Verifier {
     endedSessions,
     start: () => feed.start(),
     close: async () => {
+      await uses.close();
       await feed.close();
       await checker.close();
     },

@@ -143,6 +143,7 @@ function openKeys(
   const redis = openCache(config, logger, opened);
   const verifier = openVerifier({
     connection: connectionFrom(config),
+    db,
     redis,
     source: keySource(config, deps),
     clock,

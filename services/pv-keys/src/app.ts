@@ -15,6 +15,7 @@ import { addLeakRoutes } from "./leaks/leaks.routes.ts";
 import { addPepperRoutes } from "./peppers/peppers.routes.ts";
 import { addRewrapRoutes } from "./secrets/rewrap.routes.ts";
 import { addSecretRoutes } from "./secrets/secrets.routes.ts";
+import { addKeyUsageRoute } from "./usage/key-usage.routes.ts";
 import { addLookUpRoute } from "./verify/look-up-key.routes.ts";
 import { addVerifyRoutes } from "./verify/verify-key.routes.ts";
 import { addWhoAmIRoute } from "./verify/whoami.routes.ts";
@@ -49,6 +50,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addKeyRoutes(server.published, deps);
   addKeyFormatRoutes(server.published, deps);
   addKeyShareRoutes(server.published, deps);
+  addKeyUsageRoute(server.published, deps);
   addWhoAmIRoute(server.published, deps);
   addLeakReportRoutes(server.published, deps);
   addLeakRoutes(server.published, deps);

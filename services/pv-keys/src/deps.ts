@@ -59,6 +59,7 @@ export function openDeps(config: KeysConfig, { logger, keyEncryption = config.NE
   const rehasher = openRehasher({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, logger });
   const verifier = openVerifier({
     connection: connectionFrom(config),
+    db: database.db,
     redis,
     source: databaseSource({ db: database.db, peppers: config.NEXUS_KEY_PEPPERS, onOldPepper: (seen) => rehasher.rehash(seen) }),
     clock,

@@ -208,7 +208,9 @@ describe("what never reaches PostgreSQL", () => {
       // The proof that the lock is one: this one has to be looked up.
       const asking = verify({ key: generateApiKey("sk", "live").key }).then((answer) => (unknown = answer));
       await waitFor(async () => {
-        const { rows } = await sql`SELECT FROM pg_locks WHERE NOT granted AND relation = 'api_key_versions'::regclass`.execute(locked);
+        const { rows } = await sql`SELECT FROM pg_locks WHERE NOT granted AND relation = 'api_key_versions'::regclass`.execute(
+          locked,
+        );
         return rows.length > 0;
       });
       expect(unknown).toBeUndefined();
