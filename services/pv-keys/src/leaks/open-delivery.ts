@@ -1,6 +1,6 @@
+/** A delivery in GitHub's secret scanning partner format: https://docs.github.com/code-security/secret-scanning/secret-scanning-partnership-program */
 import { isUtf8 } from "node:buffer";
 import { type KeyObject, verify } from "node:crypto";
-/** A delivery in GitHub's secret scanning partner format: https://docs.github.com/code-security/secret-scanning/secret-scanning-partnership-program */
 import { Problem } from "@nexus/core";
 import type { SigningKeySource } from "./signing-key-source.ts";
 
