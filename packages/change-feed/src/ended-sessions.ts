@@ -1,10 +1,10 @@
 /**
  * Sessions that have ended while tokens of theirs are still good for minutes. Known before the feed says that their end is
- * applied; who cannot follow the feed any more cannot tell, and says so.
+ * applied; who has not followed the feed for too long asks PostgreSQL.
  */
 import { Problem, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { listEnded } from "./feed.store.ts";
+import { type EndedRow, listEnded } from "./feed.store.ts";
 import type { ChangeFeed } from "./open-change-feed.ts";
 
 /** What a person's token says of where it comes from. */
@@ -18,7 +18,7 @@ export interface TokenOrigin {
 export interface EndedSessions {
   /**
    * True when the token's session has ended, or its person was changed after it was issued: disabled, or of another role.
-   * @throws Problem `unavailable` when this process has not followed the feed for longer than it may go on without
+   * @throws Problem `unavailable` when this process has not followed the feed for longer than it may, and PostgreSQL is away
    */
   includes(token: TokenOrigin): Promise<boolean>;
 }
@@ -34,8 +34,7 @@ export function openEndedSessions(feed: ChangeFeed, db: Db): EndedSessions {
   /** By kind and uuid: PostgreSQL's milliseconds at which it was heard, oldest first. */
   let ended = new Map<string, number>();
   feed.onReset(async () => {
-    const rows = await listEnded(db, rememberedMs);
-    ended = new Map(rows.map(({ kind, subjectId, at }) => [`${kind} ${subjectId}`, at]));
+    ended = byName(await listEnded(db, rememberedMs));
   });
   feed.onChange(({ kind, subjectId }) => {
     if (kind !== "session" && kind !== "user") return;
@@ -49,18 +48,31 @@ export function openEndedSessions(feed: ChangeFeed, db: Db): EndedSessions {
     }
   });
   return {
-    includes: async ({ sessionId, userId, issuedAt }) => {
-      if (!feed.lease.isSighted()) {
-        await feed.untilSighted(sightedWithinMs);
-        const blindForMs = feed.lease.blindForMs();
-        if (blindForMs > 0 && blindForMs >= feed.blindMs) {
-          throw new Problem("unavailable", undefined, { headers: { "retry-after": "1" } });
-        }
-      }
-      if (ended.size === 0) return false;
-      if (ended.has(`session ${uuidOf("session", sessionId)}`)) return true;
-      const changedAt = ended.get(`user ${uuidOf("user", userId)}`);
-      return changedAt !== undefined && issuedAt <= changedAt + toleranceMs;
+    includes: async (token) => {
+      if (!feed.lease.isSighted()) await feed.untilSighted(sightedWithinMs);
+      const blindForMs = feed.lease.blindForMs();
+      if (blindForMs === 0 || blindForMs < feed.blindMs) return ended.size > 0 && covers(ended, token);
+      return covers(await endedNow(db, token), token);
     },
   };
+}
+
+/** What PostgreSQL itself says of one token. */
+async function endedNow(db: Db, { sessionId, userId }: TokenOrigin): Promise<Map<string, number>> {
+  const subjects = [uuidOf("session", sessionId), uuidOf("user", userId)].filter((id) => id !== undefined);
+  try {
+    return byName(await listEnded(db, rememberedMs, subjects));
+  } catch (cause) {
+    throw new Problem("unavailable", undefined, { cause, headers: { "retry-after": "1" } });
+  }
+}
+
+function byName(rows: readonly EndedRow[]): Map<string, number> {
+  return new Map(rows.map(({ kind, subjectId, at }) => [`${kind} ${subjectId}`, at]));
+}
+
+function covers(ended: ReadonlyMap<string, number>, { sessionId, userId, issuedAt }: TokenOrigin): boolean {
+  if (ended.has(`session ${uuidOf("session", sessionId)}`)) return true;
+  const changedAt = ended.get(`user ${uuidOf("user", userId)}`);
+  return changedAt !== undefined && issuedAt <= changedAt + toleranceMs;
 }

@@ -110,14 +110,19 @@ export async function currentGeneration(db: Db): Promise<string> {
   return generation;
 }
 
-/** Sessions that ended and persons that were changed within the last `withinMs`, oldest first; `at` in milliseconds since 1970. */
-export async function listEnded(
-  db: Db,
-  withinMs: number,
-): Promise<{ kind: "session" | "user"; subjectId: string; at: number }[]> {
-  const { rows } = await sql<{ kind: "session" | "user"; subjectId: string; at: number }>`
+export interface EndedRow {
+  kind: "session" | "user";
+  subjectId: string;
+  /** Milliseconds since 1970. */
+  at: number;
+}
+
+/** Sessions that ended and persons that were changed within the last `withinMs`, oldest first; all, or those of these uuids. */
+export async function listEnded(db: Db, withinMs: number, only: readonly string[] | null = null): Promise<EndedRow[]> {
+  const { rows } = await sql<EndedRow>`
     SELECT kind, subject_id AS "subjectId", max(extract(epoch FROM recorded_at) * 1000)::float8 AS at FROM changes
     WHERE kind IN ('session', 'user') AND recorded_at > now() - make_interval(secs => ${withinMs / 1000})
+      AND (${only}::uuid[] IS NULL OR subject_id = ANY (${only}::uuid[]))
     GROUP BY kind, subject_id ORDER BY at`.execute(db);
   return rows;
 }
