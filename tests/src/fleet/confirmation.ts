@@ -23,7 +23,8 @@ export function openConfirmer({ database, redis }: Scene): Confirmer {
   };
 }
 
-/** What a receipt says of one replica. */
+/** What a receipt says of one replica. One that was killed and started again stands in it twice: the former has run out. */
 export function nodeOf(receipt: { nodes: readonly { node: string; state: string }[] }, replica: Replica): string | undefined {
-  return receipt.nodes.find(({ node }) => node.endsWith(`:${replica.port}`))?.state;
+  const states = receipt.nodes.filter(({ node }) => node.endsWith(`:${replica.port}`)).map(({ state }) => state);
+  return states.find((state) => state !== "run_out") ?? states[0];
 }

@@ -1,8 +1,8 @@
 /** Things that go wrong by lot, at any moment of a revocation, and end at another. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Fleet } from "./fleet.ts";
-import type { Relay } from "./relay.ts";
 import type { Replica } from "./replica.ts";
+import type { Relay } from "./wires.ts";
 
 /** What happened to whom, for the report of a test that fails. */
 export interface Fault {

@@ -144,6 +144,5 @@ async function untilAccepted(replica: Replica, secret: string): Promise<void> {
 
 async function stopAll(scene: Scene, replicas: readonly Replica[]): Promise<void> {
   await Promise.all(replicas.map((replica) => replica.kill()));
-  await Promise.all(replicas.flatMap((replica) => Object.values(replica.wires).map((wire) => wire.close())));
   await scene.close();
 }

@@ -5,6 +5,7 @@ import { generateApiKey, uuidOf } from "@nexus/core";
 import { waitFor } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { nodeOf } from "./confirmation.ts";
 import { type Fleet, type IssuedKey, knownEverywhere, startFleet } from "./fleet.ts";
 import type { Replica, Verdict } from "./replica.ts";
 import { startTraffic, type Traffic } from "./traffic.ts";
@@ -150,6 +151,37 @@ describe("one replica", () => {
   });
 });
 
+describe("a receipt, while a verifier that may go on blind is paused", () => {
+  it("is a 202 that names it and the time until which it may accept; from then on it refuses", async () => {
+    const [key] = await knownEverywhere(fleet, 1);
+    const paused = fleet.gateways[0]!;
+    paused.pause();
+    const revokedAt = Date.now();
+    const receipt = await fleet.revoke(key!.id);
+    expect(receipt.confirmed).toBe(false);
+    for (const replica of fleet.replicas) expect(nodeOf(receipt, replica)).toBe(replica === paused ? "pending" : "applied");
+    const until = Date.parse(receipt.nodes.find(({ state }) => state === "pending")!.until!);
+    expect(until - revokedAt).toBeLessThan(leaseMs + blindSeconds * 1000 + marginMs + 200);
+    await waitFor(() => Date.now() > until);
+    paused.resume();
+    expect(await paused.check(key!.secret)).toBe("refused");
+  });
+
+  it.each(["rk", "svc"])("is a 200 for a key of the kind %s: nobody goes on with it when the lease is over", async (kind) => {
+    const service = { kind, owner: { kind: "service" }, scopes: ["keys:verify"] };
+    const key = await fleet.makeKey(kind === "svc" ? service : { kind, scopes: ["keys:read"] });
+    const paused = fleet.keys[2]!;
+    expect(await paused.check(key.secret)).toBe("accepted");
+    paused.pause();
+    const waiting = paused.check(key.secret, { timeoutMs: 20_000 });
+    const receipt = await fleet.revoke(key.id);
+    expect(receipt.confirmed).toBe(true);
+    expect(nodeOf(receipt, paused)).toBe("run_out");
+    paused.resume();
+    expect(await waiting).toBe("refused");
+  });
+});
+
 describe.each([3_600_000, -3_600_000])("the wall clock of every verifier stepped by %d ms", (offsetMs) => {
   afterEach(async () => {
     await Promise.all(fleet.replicas.map((replica) => replica.stepClock(0)));
@@ -204,19 +236,19 @@ describe("what is no key", () => {
   ];
 
   it.each(bad)("%s is answered by every replica and reaches neither SQL nor a neighbour", async (_, text) => {
-    const heard = fleet.replicas.flatMap(({ wires }) => [wires.postgres.listen(), ...(wires.keys ? [wires.keys.listen()] : [])]);
+    const heard = await Promise.all(fleet.replicas.flatMap(({ wires }) => Object.values(wires)).map((wire) => wire.listen()));
     const statuses = await Promise.all([
       ...fleet.keys.map((replica) => verifyStatus(replica, text)),
       ...fleet.gateways.map((replica) => bearerStatus(replica, text)),
     ]);
     for (const status of statuses) expect([200, 400, 401, 413, 422, 431]).toContain(status);
-    for (const text of heard) expect(text()).not.toMatch(/verifiable_keys|\/v1\/keys\/lookup/);
+    for (const text of heard) expect(await text()).not.toMatch(/verifiable_keys|\/v1\/keys\/lookup/);
   });
 
   it("while a well-formed key that nobody has made is looked up", async () => {
-    const heard = fleet.keys[0]!.wires.postgres.listen();
+    const heard = await fleet.keys[0]!.wires.postgres.listen();
     expect(await verifyStatus(fleet.keys[0]!, generateApiKey("sk", "live").key)).toBe(200);
-    expect(heard()).toContain("verifiable_keys");
+    expect(await heard()).toContain("verifiable_keys");
   });
 });
 

@@ -1,20 +1,20 @@
 /** One process of the fleet that decides about keys, with its wires, and what it says of a key. */
 import type { VerifyKeyAnswer } from "@nexus/contracts/verify-key";
 import { type ServiceProcess, startServiceProcess } from "./child.ts";
-import { type Relay, startRelay } from "./relay.ts";
 import { folderOf, type Scene } from "./scene.ts";
+import type { Relay } from "./wires.ts";
 
 export interface Replica extends ServiceProcess {
   readonly name: string;
   readonly kind: "pv-keys" | "gateway";
   readonly url: string;
   readonly internalUrl: string;
-  readonly wires: Wires;
+  readonly wires: OwnWires;
   /** What it says of a key. Never rejects. */
   check(secret: string, options?: { timeoutMs?: number }): Promise<Verdict>;
 }
 
-interface Wires {
+interface OwnWires {
   postgres: Relay;
   redis: Relay;
   /** A gateway's way to its pv-keys. */
@@ -25,7 +25,7 @@ interface Wires {
 export type Verdict = "accepted" | "refused" | "unavailable" | "silent" | `status ${number}`;
 
 export async function startKeysReplica(scene: Scene, name: string): Promise<Replica> {
-  const wires = { postgres: await startRelay(scene.database.keys.port), redis: await startRelay(scene.redis.port) };
+  const wires = { postgres: await scene.wires.open(scene.database.keys.port), redis: await scene.wires.open(scene.redis.port) };
   const service = await startServiceProcess({
     service: "pv-keys",
     directory: folderOf(scene, name),
@@ -52,9 +52,9 @@ export async function startKeysReplica(scene: Scene, name: string): Promise<Repl
 
 export async function startGatewayReplica(scene: Scene, name: string, keys: Replica): Promise<Replica> {
   const wires = {
-    postgres: await startRelay(scene.database.ai.port),
-    redis: await startRelay(scene.redis.port),
-    keys: await startRelay(keys.internalPort),
+    postgres: await scene.wires.open(scene.database.ai.port),
+    redis: await scene.wires.open(scene.redis.port),
+    keys: await scene.wires.open(keys.internalPort),
   };
   const directory = folderOf(scene, name);
   const service = await startServiceProcess({

@@ -13,7 +13,7 @@ import {
   type TestDatabase,
 } from "@nexus/testing";
 import { type RedisProcess, startRedisProcess } from "./redis-process.ts";
-import type { Relay } from "./relay.ts";
+import { type Relay, startWires, type Wires } from "./wires.ts";
 
 type Person = ReturnType<FakeIssuer["person"]>;
 
@@ -21,6 +21,7 @@ export interface Scene {
   directory: string;
   database: TestDatabase;
   redis: RedisProcess;
+  wires: Wires;
   upstream: FakeUpstream;
   issuer: FakeIssuer;
   /** An administrator with an organization of their own. */
@@ -43,6 +44,7 @@ export async function openScene(options: { blindSeconds: number }): Promise<Scen
     startFakeUpstream(),
     startFakeIssuer(),
   ]);
+  const wires = startWires();
   const person = issuer.person(["user", "admin"]);
   await insertPerson(database, person);
   const [serviceToken, pepper, auditKey] = [secret(), secret(), secret()];
@@ -53,19 +55,20 @@ export async function openScene(options: { blindSeconds: number }): Promise<Scen
     directory,
     database,
     redis,
+    wires,
     upstream,
     issuer,
     person,
     serviceToken,
     pepper,
     gatewaySettings,
-    environment: (role, wires) => ({
+    environment: (role, { postgres, redis: toRedis }) => ({
       DB_HOST: "127.0.0.1",
-      DB_PORT: String(wires.postgres.port),
+      DB_PORT: String(postgres.port),
       DB_NAME: database[role].database,
       DB_USER: database[role].user,
       DB_PASSWORD: database[role].password,
-      REDIS_URL: redis.urlThrough(wires.redis.port),
+      REDIS_URL: redis.urlThrough(toRedis.port),
       NEXUS_AUDIT_KEY: auditKey,
       NEXUS_KEY_PEPPERS: `1:${pepper}`,
       NEXUS_SERVICE_TOKEN_FILE: join(directory, "token"),
@@ -77,7 +80,7 @@ export async function openScene(options: { blindSeconds: number }): Promise<Scen
       KEY_CHECK_BLIND_SECONDS: String(options.blindSeconds),
     }),
     close: async () => {
-      await Promise.all([upstream.close(), issuer.close(), redis.stop(), database.drop()]);
+      await Promise.all([upstream.close(), issuer.close(), redis.stop(), wires.stop(), database.drop()]);
       rmSync(directory, { recursive: true, force: true });
     },
   };

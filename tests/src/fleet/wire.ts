@@ -8,26 +8,11 @@ import { setTimeout as delay } from "node:timers/promises";
  * `open`: bytes pass. `cut`: connections are destroyed and new ones refused at once. `hung`: connections stand and are
  * accepted, and nothing passes; what was sent meanwhile arrives when the wire is open again, as after a lost route.
  */
-type WireState = "open" | "cut" | "hung";
+export type WireState = "open" | "cut" | "hung";
 
-export interface Relay {
-  readonly port: number;
-  state: WireState;
-  /** Milliseconds that every byte travels, each way; the order stays. */
-  delayMs: number;
-  /** From now on what the process sends is kept. @returns all of it so far, as text */
-  listen(): () => string;
-  close(): Promise<void>;
-}
-
-export async function startRelay(targetPort: number): Promise<Relay> {
-  const wire = new Wire(targetPort);
-  await wire.start();
-  return wire;
-}
-
-class Wire implements Relay {
+export class Wire {
   port = 0;
+  /** Milliseconds that every byte travels, each way; the order stays. */
   delayMs = 0;
   readonly #targetPort: number;
   readonly #sockets = new Set<Socket>();
@@ -59,16 +44,14 @@ class Wire implements Relay {
     this.#state = next;
   }
 
-  listen(): () => string {
-    const heard: Buffer[] = [];
-    this.#heard = heard;
-    return () => Buffer.concat(heard).toString("latin1");
+  /** From now on what the process sends is kept. */
+  listen(): void {
+    this.#heard = [];
   }
 
-  async close(): Promise<void> {
-    this.state = "cut";
-    this.#server.close();
-    await once(this.#server, "close");
+  /** What was sent since `listen`. */
+  heard(): string {
+    return Buffer.concat(this.#heard ?? []).toString("latin1");
   }
 
   #join(near: Socket): void {
