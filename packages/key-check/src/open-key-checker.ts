@@ -103,9 +103,9 @@ class Checker implements KeyChecker {
       if (known) return known;
     }
     const digest = hash("sha256", key, "base64url");
-    if (client !== undefined) this.#unknownLimiter.take(client);
+    if (client !== undefined) this.#unknownLimiter.admit(client);
     const found = await this.#ask(digest);
-    if (client !== undefined && found.record) this.#unknownLimiter.giveBack(client);
+    if (client !== undefined && !found.record) this.#unknownLimiter.charge(client);
     if (found.record && !this.#freezes.isKnown()) this.#hearFreezes(found.record, found.freezes);
     return this.#answer(this.#entry(found.record));
   }

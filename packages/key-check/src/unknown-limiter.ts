@@ -2,10 +2,13 @@
 import { clientNetwork, type Clock, Problem } from "@nexus/core";
 
 export interface UnknownLimiter {
-  /** Takes one lookup from the client's allowance. @throws Problem `rate_limited` with Retry-After */
-  take(client: string): void;
-  /** It was a key after all. */
-  giveBack(client: string): void;
+  /** @throws Problem `rate_limited` with Retry-After for a client that has used up its allowance */
+  admit(client: string): void;
+  /**
+   * What the client asked about stands for no key. Said afterwards: many may come at once with one good key that is not known here
+   * yet, or while nobody can tell, and none of them may be stopped for it.
+   */
+  charge(client: string): void;
 }
 
 /** Lookups that may come at once, and how often one more may. */
@@ -27,22 +30,19 @@ export function openUnknownLimiter(clock: Clock): UnknownLimiter {
     }
   };
   return {
-    take: (client) => {
+    admit: (client) => {
+      const now = clock.monotonic();
+      const waitMs = (paidAt.get(clientNetwork(client)) ?? now) + intervalMs - now - burst * intervalMs;
+      if (waitMs <= 0) return;
+      throw new Problem("rate_limited", "Too many unknown keys came from this address.", {
+        headers: { "retry-after": String(Math.ceil(waitMs / 1000)) },
+      });
+    },
+    charge: (client) => {
       const name = clientNetwork(client);
       const now = clock.monotonic();
-      const next = Math.max(paidAt.get(name) ?? now, now) + intervalMs;
-      const waitMs = next - now - burst * intervalMs;
-      if (waitMs > 0) {
-        throw new Problem("rate_limited", "Too many unknown keys came from this address.", {
-          headers: { "retry-after": String(Math.ceil(waitMs / 1000)) },
-        });
-      }
-      keep(name, next);
-    },
-    giveBack: (client) => {
-      const name = clientNetwork(client);
-      const at = paidAt.get(name);
-      if (at !== undefined) keep(name, at - intervalMs);
+      // What was under way when the allowance ended counts as well, but nobody is shut out for minutes.
+      keep(name, Math.min(Math.max(paidAt.get(name) ?? now, now) + intervalMs, now + 2 * burst * intervalMs));
     },
   };
 }
