@@ -7,7 +7,7 @@ import { type Fleet, startFleet } from "./fleet.ts";
 import { runTrials } from "./trials.ts";
 
 const asked = process.env["FLEET_TRIALS"];
-const trials = asked === undefined ? 300 : Number(asked);
+const trials = asked === undefined ? 240 : Number(asked);
 const perRound = trials > 1000 ? 100 : 30;
 const timeout = 120_000 + (trials / perRound) * 20_000;
 

@@ -23,8 +23,8 @@ export function openConfirmer({ database, redis }: Scene): Confirmer {
   };
 }
 
-/** What a receipt says of one replica. One that was killed and started again stands in it twice: the former has run out. */
+/** What a receipt says of one replica. One that was killed and started again stands in it twice, and is the better of the two. */
 export function nodeOf(receipt: { nodes: readonly { node: string; state: string }[] }, replica: Replica): string | undefined {
   const states = receipt.nodes.filter(({ node }) => node.endsWith(`:${replica.port}`)).map(({ state }) => state);
-  return states.find((state) => state !== "run_out") ?? states[0];
+  return ["applied", "pending", "run_out"].find((state) => states.includes(state));
 }

@@ -138,7 +138,8 @@ export async function knownEverywhere(fleet: Fleet, count: number, body?: object
   return keys;
 }
 
-async function untilAccepted(replica: Replica, secret: string): Promise<void> {
+/** Waits until the replica accepts the key. */
+export async function untilAccepted(replica: Replica, secret: string): Promise<void> {
   await waitFor(async () => (await replica.check(secret)) === "accepted", { timeoutMs: 20_000, what: `${replica.name}'s yes` });
 }
 

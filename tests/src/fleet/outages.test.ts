@@ -151,6 +151,35 @@ describe("one replica", () => {
   });
 });
 
+describe("a crowd from one address", () => {
+  it("that comes at once with a key that no replica knows yet is let in", async () => {
+    const key = await fleet.makeKey();
+    for (const replica of fleet.replicas) {
+      const verdicts = await Promise.all(Array.from({ length: 256 }, () => replica.check(key.secret, { timeoutMs: 20_000 })));
+      expect(new Set(verdicts)).toEqual(new Set(["accepted"]));
+    }
+  });
+
+  it("is let in as soon as PostgreSQL is back, however often it was told that nobody can tell", async () => {
+    const key = await fleet.makeKey();
+    everyWire("postgres", "cut");
+    for (let i = 0; i < 3; i++) {
+      for (const replica of fleet.replicas) {
+        const verdicts = await Promise.all(Array.from({ length: 60 }, () => replica.check(key.secret, { timeoutMs: 20_000 })));
+        expect(new Set(verdicts)).toEqual(new Set(["unavailable"]));
+      }
+    }
+    for (const { wires } of fleet.replicas) wires.postgres.state = "open";
+    const verdicts: Verdict[] = [];
+    await waitFor(async () => {
+      const now = await everyVerdict(key.secret);
+      verdicts.push(...now);
+      return now.every((verdict) => verdict === "accepted");
+    });
+    for (const verdict of verdicts) expect(["accepted", "unavailable"]).toContain(verdict);
+  });
+});
+
 describe("a receipt, while a verifier that may go on blind is paused", () => {
   it("is a 202 that names it and the time until which it may accept; from then on it refuses", async () => {
     const [key] = await knownEverywhere(fleet, 1);
