@@ -7,8 +7,8 @@ import type { Secret } from "@nexus/contracts/secrets";
 import { waitFor } from "@nexus/testing";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type ServiceProcess, startServiceProcess } from "./fleet/child.ts";
+import { type Relay, startRelay } from "./fleet/relay.ts";
 import { folderOf, openScene, type Scene } from "./fleet/scene.ts";
-import type { Relay } from "./fleet/wires.ts";
 
 const values: string[] = [];
 const [first, second, third, fourth] = [fresh(), fresh(), fresh(), fresh()];
@@ -21,7 +21,7 @@ let secret: Secret;
 
 beforeAll(async () => {
   scene = await openScene({ blindSeconds: 60 });
-  wires = { postgres: await scene.wires.open(scene.database.keys.port), redis: await scene.wires.open(scene.redis.port) };
+  wires = { postgres: await startRelay(scene.database.keys.port), redis: await startRelay(scene.redis.port) };
   const keyEncryptionKeys = `1:${randomBytes(32).toString("base64url")}`;
   keys = await startServiceProcess({
     service: "pv-keys",
@@ -46,6 +46,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all([gateway.kill(), keys.kill()]);
+  await Promise.all(Object.values(wires).map((wire) => wire.close()));
   await scene.close();
 });
 

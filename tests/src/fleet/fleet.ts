@@ -109,7 +109,7 @@ function fleetOf(scene: Scene, parts: Pick<Fleet, "keys" | "gateways" | "replica
 }
 
 /** @throws when the change was not made, or when the status says another thing than the receipt */
-export async function receiptOf(answer: Response): Promise<Receipt> {
+async function receiptOf(answer: Response): Promise<Receipt> {
   if (answer.status !== 200 && answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
   const { receipt } = (await answer.json()) as { receipt: Receipt };
   if (receipt.confirmed !== (answer.status === 200)) throw new Error(`status ${answer.status} for ${JSON.stringify(receipt)}`);

@@ -13,9 +13,14 @@ import {
   type TestDatabase,
 } from "@nexus/testing";
 import { type RedisProcess, startRedisProcess } from "./redis-process.ts";
-import { type Relay, startWires, type Wires } from "./wires.ts";
+import { startWires, type Wires } from "./wires.ts";
 
 type Person = ReturnType<FakeIssuer["person"]>;
+
+/** Where somebody listens. */
+interface Port {
+  readonly port: number;
+}
 
 export interface Scene {
   directory: string;
@@ -30,7 +35,7 @@ export interface Scene {
   serviceToken: string;
   pepper: string;
   /** The environment of a service that reaches its servers through these wires. */
-  environment(role: "keys" | "ai", wires: { postgres: Relay; redis: Relay }): Record<string, string>;
+  environment(role: "keys" | "ai", wires: { postgres: Port; redis: Port }): Record<string, string>;
   /** Path of the gateways' settings: one free model, `chat`, at the fake provider. */
   gatewaySettings: string;
   close(): Promise<void>;

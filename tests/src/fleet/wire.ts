@@ -44,14 +44,21 @@ export class Wire {
     this.#state = next;
   }
 
-  /** From now on what the process sends is kept. */
-  listen(): void {
+  /** From now on what the process sends is kept. @returns all of it so far, as text */
+  listen(): () => string {
     this.#heard = [];
+    return () => this.heard();
   }
 
   /** What was sent since `listen`. */
   heard(): string {
     return Buffer.concat(this.#heard ?? []).toString("latin1");
+  }
+
+  async close(): Promise<void> {
+    this.state = "cut";
+    this.#server.close();
+    await once(this.#server, "close");
   }
 
   #join(near: Socket): void {

@@ -4,8 +4,6 @@ import { fileURLToPath } from "node:url";
 import type { WireAnswer, WireCommand } from "./run-wires.ts";
 import type { WireState } from "./wire.ts";
 
-export type { WireState } from "./wire.ts";
-
 /** A wire between one process and one server; it lies in another process, and does as told within a moment. */
 export interface Relay {
   readonly port: number;
