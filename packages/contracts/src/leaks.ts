@@ -123,6 +123,17 @@ export const KeyActivity = strictObject({
     ),
     has_more: Type.Boolean(),
   }),
+  decisions: Type.Array(
+    strictObject({
+      version: Type.Integer({ description: "which of the key's secrets" }),
+      service: Type.String({ description: "who decided" }),
+      outcome: Type.String({ description: "valid, or why it was refused" }),
+      uses: Type.Integer(),
+      first_hour: Timestamp,
+      last_hour: Timestamp,
+    }),
+    { description: "whoever still shows a secret after its end is seen here; written in batches, so some seconds late" },
+  ),
   secrets: Type.Array(strictObject({ version: Type.Integer(), prefix: Type.String(), last_used_at: Maybe.time })),
 });
 export type KeyActivity = Static<typeof KeyActivity>;

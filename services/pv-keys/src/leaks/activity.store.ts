@@ -71,3 +71,34 @@ export async function auditActivity(db: Db, { keyId, organizationId, since }: Ac
     SELECT * FROM key_audit_activity(${keyId}::uuid, ${organizationId}::uuid, ${since}, ${most})`.execute(db);
   return rows;
 }
+
+export interface DecisionRow {
+  version: number;
+  service: string;
+  outcome: string;
+  uses: bigint;
+  first_hour: Date;
+  last_hour: Date;
+}
+
+/** How often each secret was decided about, by whoever decided and how. */
+export async function decisions(db: Db, { keyId, since }: ActivityOf): Promise<DecisionRow[]> {
+  return await db
+    .selectFrom("key_uses")
+    .select(({ fn }) => [
+      "version",
+      "service",
+      "outcome",
+      sql<bigint>`sum(uses)::bigint`.as("uses"),
+      fn.min<Date>("hour").as("first_hour"),
+      fn.max<Date>("hour").as("last_hour"),
+    ])
+    .where("key_id", "=", keyId)
+    // The hour that the window begins in counts whole.
+    .where("hour", ">=", sql<Date>`date_trunc('hour', ${since}::timestamptz)`)
+    .groupBy(["version", "service", "outcome"])
+    .orderBy("version", "desc")
+    .orderBy("service")
+    .orderBy("outcome")
+    .execute();
+}

@@ -123,6 +123,23 @@ it("shows what the key did in the audit log, and what was done to it", async () 
   expect((await activity(root.secret, key.id)).audit.entries).toMatchObject([{ by_key: false }]);
 });
 
+it("counts who still shows the key after its end, beside those who showed it before", async () => {
+  const { key, secret } = await make(alice);
+  const verify = async (times: number): Promise<void> => {
+    for (let i = 0; i < times; i++)
+      await scene.call(`${service.internalUrl}/v1/keys/verify`, scene.serviceToken, { body: { key: secret } });
+  };
+  await verify(3);
+  expect((await scene.call(`${service.url}/v1/keys/${key.id}/revoke`, alice, { method: "POST" })).status).toBe(200);
+  await verify(2);
+  await expect
+    .poll(async () => (await activity(alice, key.id)).decisions, { timeout: 20_000 })
+    .toMatchObject([
+      { version: 1, service: "pv-keys", outcome: "revoked", uses: 2 },
+      { version: 1, service: "pv-keys", outcome: "valid", uses: 3 },
+    ]);
+});
+
 it("is empty for a key that did nothing", async () => {
   const { key } = await make(bob);
   expect((await activity(bob, key.id, "?days=400")).usage).toEqual({

@@ -2,7 +2,7 @@ import type { KeyActivity } from "@nexus/contracts/leaks";
 import { type Clock, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { KeyRow } from "../keys/key.ts";
-import { auditActivity, lastCalls, usageActivity, type UsageSums } from "./activity.store.ts";
+import { auditActivity, decisions, lastCalls, usageActivity, type UsageSums } from "./activity.store.ts";
 
 const dayMs = 24 * 3600 * 1000;
 const mostCalls = 100;
@@ -25,10 +25,11 @@ export async function keyActivity(
   const to = new Date(clock.now());
   const since = new Date(to.getTime() - days * dayMs);
   const of = { keyId: key.id, organizationId: key.organization_id, since };
-  const [usage, calls, entries] = await Promise.all([
+  const [usage, calls, entries, decided] = await Promise.all([
     usageActivity(db, of),
     lastCalls(db, of, mostCalls),
     auditActivity(db, of, mostEntries + 1),
+    decisions(db, of),
   ]);
   return {
     key_id: toId("key", key.id),
@@ -53,6 +54,12 @@ export async function keyActivity(
         .map((entry) => ({ ...entry, id: toId("event", entry.id), recorded_at: entry.recorded_at.toISOString() })),
       has_more: entries.length > mostEntries,
     },
+    decisions: decided.map((row) => ({
+      ...row,
+      uses: Number(row.uses),
+      first_hour: row.first_hour.toISOString(),
+      last_hour: row.last_hour.toISOString(),
+    })),
     secrets: key.versions.map(({ version, display_prefix, last_used_at }) => ({
       version,
       prefix: display_prefix,
