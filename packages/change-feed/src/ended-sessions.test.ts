@@ -30,7 +30,7 @@ async function opened(blindSeconds = 60): Promise<{ feed: ChangeFeed; ended: End
     node: "test",
     blindSeconds,
   });
-  const ended = openEndedSessions(feed, follower.db);
+  const ended = openEndedSessions(feed, { ofFeed: follower.db, ofService: follower.db });
   closing.push(() => feed.close());
   await feed.start();
   return { feed, ended, follower };

@@ -30,11 +30,12 @@ const toleranceMs = 5000;
 /** What a check without a lease waits for one. */
 const sightedWithinMs = 250;
 
-export function openEndedSessions(feed: ChangeFeed, db: Db): EndedSessions {
+/** @param dbs the feed's own connection, on which nobody may wait, and the service's for who lost the feed */
+export function openEndedSessions(feed: ChangeFeed, dbs: { ofFeed: Db; ofService: Db }): EndedSessions {
   /** By kind and uuid: PostgreSQL's milliseconds at which it was heard, oldest first. */
   let ended = new Map<string, number>();
   feed.onReset(async () => {
-    ended = byName(await listEnded(db, rememberedMs));
+    ended = byName(await listEnded(dbs.ofFeed, rememberedMs));
   });
   feed.onChange(({ kind, subjectId }) => {
     if (kind !== "session" && kind !== "user") return;
@@ -52,7 +53,7 @@ export function openEndedSessions(feed: ChangeFeed, db: Db): EndedSessions {
       if (!feed.lease.isSighted()) await feed.untilSighted(sightedWithinMs);
       const blindForMs = feed.lease.blindForMs();
       if (blindForMs === 0 || blindForMs < feed.blindMs) return ended.size > 0 && covers(ended, token);
-      return covers(await endedNow(db, token), token);
+      return covers(await endedNow(dbs.ofService, token), token);
     },
   };
 }

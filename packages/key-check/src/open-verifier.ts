@@ -47,7 +47,7 @@ export function openVerifier(options: Options): Verifier {
   });
   const feed = openChangeFeed({ ...options, database, node: `${hostname()}:${options.port}` });
   const freezes = openFreezes(feed, database.db);
-  const endedSessions = openEndedSessions(feed, database.db);
+  const endedSessions = openEndedSessions(feed, { ofFeed: database.db, ofService: options.db });
   const loadFormats = () => listKeyFormats(database.db);
   const uses = openKeyUses({ db: options.db, clock, service, now: () => feed.lease.now(), logger });
   const checker = openKeyChecker({ feed, freezes, source: options.source, uses, clock, loadFormats });
