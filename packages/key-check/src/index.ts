@@ -3,6 +3,7 @@ export { databaseSource } from "./database-source.ts";
 export type { FreezableUse, Freezes } from "./freezes.ts";
 export { keyCheckFields, keyLookupFields } from "./key-check-fields.ts";
 export type { Found, KeySource } from "./key-source.ts";
+export { measureVerifier } from "./measure-verifier.ts";
 export { type KeyChecker, type KeyCheckerOptions, openKeyChecker } from "./open-key-checker.ts";
 export { openVerifier, type Verifier } from "./open-verifier.ts";
 export { keyDigest, pepperFingerprint, type Peppers, peppersField, storedHash } from "./peppers.ts";

@@ -43,8 +43,22 @@ export interface KeyChecker {
   /** Whether the text has the shape of a key, ours or an imported one. */
   mayBeKey(text: string): boolean;
   sizes(): { known: number; unknown: number };
+  /** What has been answered so far; the same object every time. */
+  counts(): Readonly<KeyCheckCounts>;
   close(): Promise<void>;
 }
+
+/** Since the process started. */
+export interface KeyCheckCounts {
+  /** Answers given from what this process knew, by what they said. */
+  readonly known: Record<KnownAnswer, number>;
+  /** Questions that pv-keys or PostgreSQL answered. */
+  answered: number;
+  /** Questions that nobody could answer. */
+  unanswered: number;
+}
+/** What this package says of a key; limits, scopes and addresses are others' to refuse by. */
+type KnownAnswer = "valid" | "not_found" | "revoked" | "disabled" | "expired" | "frozen";
 
 /** How long a digest that stood for nothing is not asked about again. */
 const unknownMs = 10_000;
@@ -69,6 +83,11 @@ class Checker implements KeyChecker {
   readonly #maxPending: number;
   /** One question per digest, shared by all who may have its answer. */
   readonly #pending = new Map<string, { minRev: number; answer: Promise<Found> }>();
+  readonly #counts: KeyCheckCounts = {
+    known: { valid: 0, not_found: 0, revoked: 0, disabled: 0, expired: 0, frozen: 0 },
+    answered: 0,
+    unanswered: 0,
+  };
   #asking = 0;
 
   constructor({ feed, freezes, source, uses, clock, loadFormats, maxEntries = 50_000, maxPending = 1000 }: KeyCheckerOptions) {
@@ -111,6 +130,12 @@ class Checker implements KeyChecker {
   }
 
   known(key: string): KeyAnswer | undefined {
+    const answer = this.#answerKnown(key);
+    if (answer) this.#counts.known[answer.valid ? "valid" : (answer.code as KnownAnswer)]++;
+    return answer;
+  }
+
+  #answerKnown(key: string): KeyAnswer | undefined {
     if (key.length > longestKey) return refusal("not_found");
     const known = this.#cache.get(hash("sha256", key, "base64url"));
     if (!known) return this.#shapes.mayBeKey(key) ? undefined : refusal("not_found");
@@ -143,6 +168,10 @@ class Checker implements KeyChecker {
 
   sizes(): { known: number; unknown: number } {
     return this.#cache.sizes();
+  }
+
+  counts(): Readonly<KeyCheckCounts> {
+    return this.#counts;
   }
 
   close(): Promise<void> {
@@ -194,8 +223,10 @@ class Checker implements KeyChecker {
   async #findNow(digest: string, minRev: number): Promise<Found> {
     for (let attempt = 1; attempt <= mostAttempts; attempt++) {
       const found = await this.#source.find(Buffer.from(digest, "base64url"), minRev).catch((cause: unknown) => {
+        this.#counts.unanswered++;
         throw unavailable(cause);
       });
+      this.#counts.answered++;
       const { generation } = this.#feed.position();
       if (found.asOf < minRev && found.generation === generation) continue;
       const isCurrent = found.generation === generation && found.asOf >= this.#feed.heard() && this.#feed.lease.isSighted();

@@ -1,6 +1,7 @@
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
+import { measureVerifier } from "@nexus/key-check";
 import { authenticate } from "./authenticate.ts";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
@@ -15,6 +16,7 @@ import { addUsageRoutes } from "./usage/usage.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
   const { config, database, logger, metrics, clock, usage } = deps;
+  measureVerifier(metrics, deps.verifier);
   const server = await buildServer({
     identity: {
       name: "puaboai-sdk",

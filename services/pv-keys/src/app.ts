@@ -2,6 +2,7 @@ import { ConfigError } from "@nexus/config";
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server } from "@nexus/http";
+import { measureVerifier } from "@nexus/key-check";
 import { createMetrics } from "@nexus/telemetry";
 import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
@@ -21,6 +22,8 @@ import { addVerifyRoutes } from "./verify/verify-key.routes.ts";
 import { addWhoAmIRoute } from "./verify/whoami.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
+  const metrics = createMetrics({ service: "pv-keys" });
+  measureVerifier(metrics, deps.verifier);
   const server = await buildServer({
     identity: {
       name: "pv-keys",
@@ -29,7 +32,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
       description: "API keys: issue, verify, revoke.",
     },
     logger: deps.logger,
-    metrics: createMetrics({ service: "pv-keys" }),
+    metrics,
     clock: deps.clock,
     authenticate: (request) => authenticate(deps, request),
     translate: (error) => {
