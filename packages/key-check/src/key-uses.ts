@@ -33,8 +33,11 @@ const largestBatch = 1000;
 export function openKeyUses(options: Options): KeyUses {
   const { db, service, now, logger } = options;
   const writerId = newUuid();
-  /** Keys with counts that are not written yet; as many as there are keys in use at most. */
-  let counted: KnownKey[] = [];
+  /**
+   * Where the uses of each secret are counted until they are written. A key that was forgotten and asked about again goes on
+   * counting where it did before, so there is one entry a secret in use, however long nothing can be written.
+   */
+  const counted = new Map<string, KnownKey>();
   /** A batch that was sent, and may have been written though its answer did not come: it is sent again as it was. */
   let sending: { seq: number; uses: readonly CountedUse[] } | undefined;
   let seq = 0;
@@ -57,20 +60,22 @@ export function openKeyUses(options: Options): KeyUses {
     }
   };
   const nextBatch = (): typeof sending => {
-    if (counted.length === 0) return undefined;
-    const batch = counted.slice(0, largestBatch);
-    counted = counted.slice(largestBatch);
-    return { seq: ++seq, uses: batch.flatMap(takeCounts) };
+    if (counted.size === 0) return undefined;
+    return { seq: ++seq, uses: takeBatch(counted) };
+  };
+  const countsOf = (known: KnownKey): KnownKey["uses"] => {
+    const name = `${known.record?.key_id} ${known.record?.version}`;
+    const other = counted.get(name);
+    if (other) return other.uses;
+    known.uses.since = now();
+    counted.set(name, known);
+    return known.uses;
   };
   const timer = setInterval(() => void (writing = writing.then(write)), writeEveryMs);
   timer.unref();
   return {
     note: (known, outcome) => {
-      const { uses } = known;
-      if (uses.valid === 0 && !uses.refused) {
-        uses.since = now();
-        counted.push(known);
-      }
+      const uses = known.uses.valid === 0 && !known.uses.refused ? countsOf(known) : known.uses;
       if (outcome === "valid") uses.valid++;
       else {
         uses.refused ??= new Map();
@@ -82,6 +87,17 @@ export function openKeyUses(options: Options): KeyUses {
       await (writing = writing.then(write));
     },
   };
+}
+
+function takeBatch(counted: Map<string, KnownKey>): CountedUse[] {
+  const uses: CountedUse[] = [];
+  let taken = 0;
+  for (const [name, known] of counted) {
+    if (++taken > largestBatch) break;
+    uses.push(...takeCounts(known));
+    counted.delete(name);
+  }
+  return uses;
 }
 
 function takeCounts({ record, uses }: KnownKey): CountedUse[] {

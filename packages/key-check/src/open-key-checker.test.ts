@@ -13,6 +13,8 @@ import { type KeyChecker, openKeyChecker } from "./open-key-checker.ts";
 let database: TestDatabase;
 let owner: Database;
 let asked: string[];
+/** Which keys were counted as used, in order. */
+let noted: string[];
 /** What the source says; by default what is true now. */
 let answerWith: (digest: string, minRev: number) => Promise<Found>;
 let records: Map<string, KeyRecord>;
@@ -24,6 +26,7 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   asked = [];
+  noted = [];
   records = new Map();
   answerWith = truth;
 });
@@ -60,7 +63,7 @@ async function opened(options: { blindSeconds?: number; maxPending?: number; lis
     feed,
     freezes: openFreezes(feed, owner.db),
     source,
-    uses: { note: () => {}, close: () => Promise.resolve() },
+    uses: { note: ({ record }) => void noted.push(record?.key_id ?? ""), close: () => Promise.resolve() },
     clock: systemClock,
     loadFormats: () => Promise.resolve([]),
     ...(maxPending && { maxPending }),
@@ -115,6 +118,18 @@ const unavailable = (checker: KeyChecker, key: string): Promise<boolean> =>
   );
 
 describe("while the feed is followed", () => {
+  it("a decision is one use of the key, and a second look at it none", async () => {
+    const { checker } = await opened();
+    const { key, record } = issue();
+    await checker.check(key);
+    expect(checker.known(key)).toMatchObject({ valid: true });
+    expect(checker.peek(key)).toBe(checker.known(key));
+    expect(noted).toEqual([record.key_id, record.key_id, record.key_id]);
+    const { key: unheard } = issue();
+    expect([checker.peek(unheard), checker.known(unheard), checker.peek("x")?.valid]).toEqual([undefined, undefined, false]);
+    expect(noted).toHaveLength(3);
+  });
+
   it("asks once for a key, and answers by itself for as long as nothing changes", async () => {
     const { checker } = await opened();
     const { key, record } = issue();

@@ -38,6 +38,8 @@ export interface KeyChecker {
   check(key: string, client?: string): Promise<KeyAnswer>;
   /** The answer when it can be given without asking anybody; for the hot path, before `check`. */
   known(key: string): KeyAnswer | undefined;
+  /** The same, for who looks once more while the key is used: that is no use of its own. */
+  peek(key: string): KeyAnswer | undefined;
   /** What stands under a digest, at least as new as `minRev`. @throws Problem `unavailable` */
   lookUp(digest: Buffer, minRev: number): Promise<Found>;
   /** Whether the text has the shape of a key, ours or an imported one. */
@@ -130,16 +132,21 @@ class Checker implements KeyChecker {
   }
 
   known(key: string): KeyAnswer | undefined {
-    const answer = this.#answerKnown(key);
+    const answer = this.#look(key, true);
     if (answer) this.#counts.known[answer.valid ? "valid" : (answer.code as KnownAnswer)]++;
     return answer;
   }
 
-  #answerKnown(key: string): KeyAnswer | undefined {
+  peek(key: string): KeyAnswer | undefined {
+    return this.#look(key, false);
+  }
+
+  #look(key: string, isUse: boolean): KeyAnswer | undefined {
     if (key.length > longestKey) return refusal("not_found");
     const known = this.#cache.get(hash("sha256", key, "base64url"));
     if (!known) return this.#shapes.mayBeKey(key) ? undefined : refusal("not_found");
-    return this.#mayRelyOn(known) ? this.#answer(known) : undefined;
+    if (!this.#mayRelyOn(known)) return undefined;
+    return isUse ? this.#answer(known) : this.#decide(known);
   }
 
   async lookUp(digest: Buffer, minRev: number): Promise<Found> {

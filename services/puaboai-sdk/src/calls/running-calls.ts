@@ -62,7 +62,7 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
       };
       calls.add(call);
       // What happened between the check and here was told to nobody who knows of this call.
-      if (key !== undefined && checker.known(key)?.valid !== true) recheck(call, feed.position().rev);
+      if (key !== undefined && checker.peek(key)?.valid !== true) recheck(call, feed.position().rev);
       return {
         routed: ({ id, provider }) => {
           call.use = { ...call.use, model: id, provider };

@@ -81,6 +81,19 @@ it("uses are there some seconds later, by outcome, with the time of the last one
   expect(last).toBeLessThanOrEqual(Date.now());
 });
 
+it("a use is counted once, alone or in a batch, by the lane or the ordinary way", async () => {
+  const [one, other] = [await make(), await make()];
+  const batch = { requests: [one, other, one].map(({ secret }) => ({ key: secret })) };
+  for (let i = 0; i < 2; i++) await scene.call(`${internalUrl}/v1/keys/verify/batch`, scene.serviceToken, { body: batch });
+  await verify(one.secret);
+  const odd = { key: one.secret, model: "any" };
+  await scene.call(`${internalUrl}/v1/keys/verify`, scene.serviceToken, { body: odd });
+  await waitFor(async () => (await usage(one.key.id)).total >= 6);
+  expect((await usage(one.key.id)).total).toBe(6);
+  await waitFor(async () => (await usage(other.key.id)).total >= 2);
+  expect((await usage(other.key.id)).total).toBe(2);
+});
+
 it("a process that stops in order writes what it has counted; one that is killed loses what it counted since it last wrote", async () => {
   const { key, secret } = await make();
   await verify(secret, 5);

@@ -5,18 +5,23 @@ import type { Socket } from "node:net";
 import type { VerifyKeyAnswer, VerifyKeyRequest } from "@nexus/contracts/verify-key";
 import { allowsScope, assert } from "@nexus/core";
 import { bearerOf, type FastRoute, type JsonText, jsonText, type ServiceTokens } from "@nexus/http";
-import { allowsAddress, type KeyChecker } from "@nexus/key-check";
+import type { KeyChecker } from "@nexus/key-check";
 import { type VerifyDeps, verifyKnownKey } from "./verify-key.ts";
 
 export const verifyPath = "/v1/keys/verify";
 export const verifyBatchPath = "/v1/keys/verify/batch";
 
-type MayAsk = (request: IncomingMessage) => boolean;
+/** Who may ask, without the framework. */
+interface Askers {
+  allow(request: IncomingMessage): boolean;
+  /** It was answered here; what goes the ordinary way is counted there. */
+  countUse(request: IncomingMessage): void;
+}
 
 /** Whoever shows a service's token on the private listener. Tokens hold as long as the process, so a connection shows its own once. */
-export function servicesMayAsk(tokens: ServiceTokens): MayAsk {
+export function servicesMayAsk(tokens: ServiceTokens): Askers {
   const shown = new WeakMap<Socket, string>();
-  return ({ headers: { authorization }, socket }) => {
+  const allow: Askers["allow"] = ({ headers: { authorization }, socket }) => {
     // Compared with what this very connection has shown before, so the time tells nobody anything.
     if (authorization !== undefined && shown.get(socket) === authorization) return true;
     const token = bearerOf(authorization);
@@ -24,42 +29,47 @@ export function servicesMayAsk(tokens: ServiceTokens): MayAsk {
     shown.set(socket, authorization);
     return true;
   };
+  return { allow, countUse: () => {} };
 }
 
 /** Whoever shows a service key with the scope; one bound to addresses goes the ordinary way, which knows about proxies. */
-export function serviceKeysMayAsk(checker: KeyChecker): MayAsk {
-  return ({ headers, socket }) => {
-    const token = bearerOf(headers.authorization);
-    const key = token === undefined ? undefined : checker.known(token);
-    if (!key?.valid || key.kind !== "svc" || !allowsScope(key.scopes, "keys:verify")) return false;
-    return key.ip_allow === null && allowsAddress(key.ip_allow, socket.remoteAddress ?? "");
+export function serviceKeysMayAsk(checker: KeyChecker): Askers {
+  return {
+    allow: ({ headers }) => {
+      const key = checker.peek(bearerOf(headers.authorization) ?? "");
+      return key?.valid === true && key.kind === "svc" && key.ip_allow === null && allowsScope(key.scopes, "keys:verify");
+    },
+    countUse: ({ headers }) => void checker.known(bearerOf(headers.authorization) ?? ""),
   };
 }
 
-export function fastVerify(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
+export function fastVerify(deps: VerifyDeps, askers: Askers): FastRoute {
   return {
     path: verifyPath,
     bodyLimitBytes: 2048,
     answer: (body, request) => {
-      if (!mayAsk(request)) return undefined;
+      if (!askers.allow(request)) return undefined;
       const asked = requestFrom(body);
       const answer = asked && verifyKnownKey(deps, asked);
-      return answer instanceof Promise ? answer.then(textOf) : answer && textOf(answer);
+      if (!answer) return undefined;
+      askers.countUse(request);
+      return answer instanceof Promise ? answer.then(textOf) : textOf(answer);
     },
   };
 }
 
 const mostAtOnce = 100;
 
-export function fastVerifyBatch(deps: VerifyDeps, mayAsk: MayAsk): FastRoute {
+export function fastVerifyBatch(deps: VerifyDeps, askers: Askers): FastRoute {
   return {
     path: verifyBatchPath,
     bodyLimitBytes: 32 * 1024,
     answer: (body, request) => {
-      if (!mayAsk(request)) return undefined;
+      if (!askers.allow(request)) return undefined;
       const asked = plainBatch(parse(body));
-      // Nothing may be taken from a limit before it is certain that this is the whole answer.
-      if (!asked?.every(({ key }) => deps.checker.known(key) !== undefined)) return undefined;
+      // Nothing may be counted or taken from a limit before it is certain that this is the whole answer.
+      if (!asked?.every(({ key }) => deps.checker.peek(key) !== undefined)) return undefined;
+      askers.countUse(request);
       const answers = asked.map((one) => verifyKnownKey(deps, one));
       const late = answers.some((answer) => answer === undefined || answer instanceof Promise);
       return late ? batchLater(answers) : batchText(answers as VerifyKeyAnswer[]);

@@ -12,12 +12,12 @@ export function addVerifyRoutes(server: Server, deps: Deps): void {
   const verify: VerifyDeps = { checker: deps.verifier.checker, limits: deps.limits };
   addOrdinaryRoutes(server.published, verify, { permission: "scope:keys:verify", admit: requireServiceKey });
   addOrdinaryRoutes(server.internal, verify, { permission: "service", admit: () => {} });
-  for (const [listener, mayAsk] of [
+  for (const [listener, askers] of [
     ["published", serviceKeysMayAsk(verify.checker)],
     ["internal", servicesMayAsk(deps.serviceTokens)],
   ] as const) {
-    server.addFastRoute(listener, fastVerify(verify, mayAsk));
-    server.addFastRoute(listener, fastVerifyBatch(verify, mayAsk));
+    server.addFastRoute(listener, fastVerify(verify, askers));
+    server.addFastRoute(listener, fastVerifyBatch(verify, askers));
   }
 }
 
