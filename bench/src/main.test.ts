@@ -10,6 +10,8 @@ it("--list names every benchmark with what, against and bar", async () => {
   expect(listed.map(({ id }) => id)).toEqual([
     "keys-verify-process",
     "keys-verify-http",
+    "keys-verify-batch",
+    "keys-memory",
     "keys-limits",
     "keys-revoke",
     "gateway-chat",

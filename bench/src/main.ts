@@ -4,12 +4,23 @@ import { type Benchmark, resultOf } from "./benchmark.ts";
 import { gatewayChat } from "./benchmarks/gateway-chat.ts";
 import { gatewayStream } from "./benchmarks/gateway-stream.ts";
 import { keysLimits } from "./benchmarks/keys-limits.ts";
+import { keysMemory } from "./benchmarks/keys-memory.ts";
 import { keysRevoke } from "./benchmarks/keys-revoke.ts";
+import { keysVerifyBatch } from "./benchmarks/keys-verify-batch.ts";
 import { keysVerifyHttp } from "./benchmarks/keys-verify-http.ts";
 import { keysVerifyProcess } from "./benchmarks/keys-verify-process.ts";
 import { listTable, resultTable } from "./report.ts";
 
-const benchmarks: readonly Benchmark[] = [keysVerifyProcess, keysVerifyHttp, keysLimits, keysRevoke, gatewayChat, gatewayStream];
+const benchmarks: readonly Benchmark[] = [
+  keysVerifyProcess,
+  keysVerifyHttp,
+  keysVerifyBatch,
+  keysMemory,
+  keysLimits,
+  keysRevoke,
+  gatewayChat,
+  gatewayStream,
+];
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({

@@ -1,9 +1,9 @@
-import type { KeyRecord } from "@nexus/contracts/key-record";
-import { assert, generateApiKey, newId, systemClock } from "@nexus/core";
+import { assert, generateApiKey, systemClock } from "@nexus/core";
 import { openDatabase } from "@nexus/db";
 import { type KeyChecker, openVerifier } from "@nexus/key-check";
 import { atLeast, type Benchmark, median, type Outcome, type Round, type RunOptions } from "../benchmark.ts";
 import { conditions } from "../conditions.ts";
+import { someKey } from "../platform/some-key.ts";
 import { startPlatform } from "../platform/start-platform.ts";
 
 const bar = 1_500_000;
@@ -89,27 +89,4 @@ async function openChecker(): Promise<{ checker: KeyChecker; keys: string[]; sto
     await platform.stop();
     throw error;
   }
-}
-
-function someKey(): KeyRecord {
-  return {
-    key_id: newId("key"),
-    organization_id: "org_00000000-0000-7000-8000-000000000000",
-    owner: { kind: "user", id: "usr_00000000-0000-7000-8000-000000000000" },
-    kind: "sk",
-    environment: "live",
-    version: 1,
-    state: "active",
-    expires_at: new Date(Date.now() + 90 * 24 * 3600 * 1000).toISOString(),
-    scopes: ["ai:*", "usage:read"],
-    models: null,
-    ip_allow: null,
-    limits: [],
-    concurrency: null,
-    quota: null,
-    budget_ids: [],
-    tags: [],
-    created_at: new Date().toISOString(),
-    rev: 1,
-  };
 }

@@ -33,6 +33,8 @@ interface Options {
   /** The published port, which tells processes of one host apart. */
   port: number;
   blindSeconds: number;
+  /** Most keys kept; 50,000 unless told. */
+  maxEntries?: number;
 }
 
 export function openVerifier(options: Options): Verifier {
@@ -50,7 +52,7 @@ export function openVerifier(options: Options): Verifier {
   const endedSessions = openEndedSessions(feed, { ofFeed: database.db, ofService: options.db });
   const loadFormats = () => listKeyFormats(database.db);
   const uses = openKeyUses({ db: options.db, clock, service, now: () => feed.lease.now(), logger });
-  const checker = openKeyChecker({ feed, freezes, source: options.source, uses, clock, loadFormats });
+  const checker = openKeyChecker({ ...options, feed, freezes, uses, loadFormats });
   return {
     feed,
     checker,
