@@ -5,6 +5,9 @@ import type { Found, KeySource } from "./key-source.ts";
 import { findVerifiableKeys, type FoundKey, readPepperFingerprints } from "./keys.store.ts";
 import { pepperFingerprint, type Peppers, storedHash } from "./peppers.ts";
 
+/** How long a caller waits for PostgreSQL before nobody can tell; a hung one takes three times as long to be given up. */
+const lookUpMs = 2000;
+
 interface Options {
   db: Db;
   peppers: Peppers;
@@ -32,7 +35,7 @@ export function databaseSource({ db, peppers, onOldPepper }: Options): KeySource
   return {
     find: async (digest) => {
       await pepperGuard.confirm();
-      const found = await find(digest);
+      const found = await within(lookUpMs, find(digest));
       if (found.record && found.pepperVersion !== peppers.current) {
         onOldPepper?.({ digest, keyId: found.record.key_id, version: found.record.version });
       }
@@ -40,6 +43,17 @@ export function databaseSource({ db, peppers, onOldPepper }: Options): KeySource
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** @throws Error after the time; the statement itself ends by its own deadline */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`PostgreSQL did not answer within ${timeoutMs} ms`)), timeoutMs);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function firstOf(hashes: readonly Buffer[], byHash: ReadonlyMap<string, FoundKey>): FoundKey | undefined {
