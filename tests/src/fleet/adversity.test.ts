@@ -8,7 +8,7 @@ import { runTrials } from "./trials.ts";
 
 const asked = process.env["FLEET_TRIALS"];
 const trials = asked === undefined ? 240 : Number(asked);
-const perRound = trials > 1000 ? 100 : 30;
+const perRound = trials > 1000 ? 50 : 30;
 const timeout = 120_000 + (trials / perRound) * 20_000;
 
 let fleet: Fleet;

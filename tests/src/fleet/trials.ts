@@ -1,5 +1,6 @@
 /** Revocations while things go wrong. One trial: a key revoked with a receipt, and everything said of it afterwards. */
 import { setTimeout as delay } from "node:timers/promises";
+import { waitFor } from "@nexus/testing";
 import { causeTrouble, type Fault } from "./faults.ts";
 import { type Fleet, type IssuedKey, knownEverywhere } from "./fleet.ts";
 import type { Replica } from "./replica.ts";
@@ -40,7 +41,8 @@ async function runRound(fleet: Fleet, count: number, outcome: Outcome): Promise<
   const late: Promise<void>[] = [];
   const revoke = async (key: IssuedKey): Promise<void> => {
     await delay(Math.random() * 1200);
-    const receipt = await fleet.revoke(key.id, { at });
+    // A pv-keys that is too busy says 503, and is asked again.
+    const receipt = await waitFor(() => fleet.revoke(key.id, { at }), { timeoutMs: 20_000, intervalMs: 200 });
     if (!receipt.confirmed) return;
     const now = performance.now();
     confirmedAt.set(key.secret, now);
