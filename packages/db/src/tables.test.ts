@@ -194,6 +194,7 @@ const columns: Columns = {
     service: "text",
     caller: "text",
     key: "text",
+    made: "_text?",
     request_hash: "bytea",
     answer: "jsonb?",
     expires_at: "timestamptz",

@@ -104,6 +104,8 @@ export interface Tables extends KeyTables {
     request_hash: Buffer;
     /** `null`: it held a secret. */
     answer: ColumnType<unknown, string | null | undefined, string | null>;
+    /** Ids of what was made, where the answer held a secret. */
+    made: ColumnType<string[] | null, string[] | null | undefined, string[] | null>;
     expires_at: Date;
   };
   audit_log: {

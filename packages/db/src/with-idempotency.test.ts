@@ -64,6 +64,21 @@ it("an answer that held a secret is stored nowhere, and its repetition is told s
   expect(await codeOf(once(undefined, { holdsSecret: true, content: 1 }))).toBe("idempotency_mismatch");
 });
 
+it("whoever repeats a request whose answer held a secret is told what it made", async () => {
+  const secret = { ...request, holdsSecret: true };
+  const repeat = () =>
+    inTransaction(database.db, (tx) =>
+      withIdempotency(
+        tx,
+        secret,
+        () => Promise.resolve({ id: "key_1" }),
+        ({ id }) => [id],
+      ),
+    );
+  await repeat();
+  await expect(repeat()).rejects.toMatchObject({ code: "secret_not_replayable", extensions: { created: ["key_1"] } });
+});
+
 it("the same key of another caller, and of another service, is another key", async () => {
   expect((await once()).replayed).toBe(false);
   expect((await once(undefined, { caller: "usr_2", content: 2 })).replayed).toBe(false);

@@ -29,27 +29,32 @@ const clearedAtOnce = 100;
  * Does `work` once for each key of a caller, and for 24 hours answers its repetition with what was answered then. What fails
  * leaves nothing behind and may be tried again with the same key.
  * @param tx the transaction in which `work` makes what it makes: its row and the key's are committed together
+ * @param idsOf what an answer with a secret made: a repetition names it, so that it can be revoked
  * @throws Problem `idempotency_in_progress` while the first request runs, `idempotency_mismatch` for another request under
  *   the same key, `secret_not_replayable` for an answer that held a secret
  */
-export async function withIdempotency<A>(tx: Db, request: RepeatableRequest, work: () => Promise<A>): Promise<Once<A>> {
+export async function withIdempotency<A>(
+  tx: Db,
+  request: RepeatableRequest,
+  work: () => Promise<A>,
+  idsOf: (answer: A) => readonly string[] = () => [],
+): Promise<Once<A>> {
   if (!tx.isTransaction) throw new Error("assertion failed: an idempotent request needs a transaction");
   const { service, caller, key, holdsSecret } = request;
   await lock(tx, request);
   const requestHash = hash("sha256", JSON.stringify(request.content) ?? "", "buffer");
   const known = await tx
     .selectFrom("idempotency_keys")
-    .select(["request_hash", "answer"])
+    .select(["request_hash", "answer", "made"])
     .where((eb) => eb.and({ service, caller, key }))
     .where("expires_at", ">", sql<Date>`now()`)
     .executeTakeFirst();
   if (known) return { answer: replay(known, requestHash) as A, replayed: true };
   await reserve(tx, request, requestHash);
   const answer = await work();
-  if (!holdsSecret) {
-    const row = tx.updateTable("idempotency_keys").set({ answer: JSON.stringify(answer) });
-    await row.where((eb) => eb.and({ service, caller, key })).execute();
-  }
+  const row = tx.updateTable("idempotency_keys");
+  const kept = holdsSecret ? row.set({ made: [...idsOf(answer)] }) : row.set({ answer: JSON.stringify(answer) });
+  await kept.where((eb) => eb.and({ service, caller, key })).execute();
   return { answer, replayed: false };
 }
 
@@ -61,9 +66,11 @@ async function lock(tx: Db, { service, caller, key }: RepeatableRequest): Promis
   if (!rows[0]?.held) throw new Problem("idempotency_in_progress", undefined, { headers: { "retry-after": "1" } });
 }
 
-function replay(known: { request_hash: Buffer; answer: unknown }, requestHash: Buffer): unknown {
+function replay(known: { request_hash: Buffer; answer: unknown; made: string[] | null }, requestHash: Buffer): unknown {
   if (!known.request_hash.equals(requestHash)) throw new Problem("idempotency_mismatch");
-  if (known.answer === null) throw new Problem("secret_not_replayable");
+  if (known.answer === null) {
+    throw new Problem("secret_not_replayable", undefined, { extensions: { created: known.made ?? [] } });
+  }
   return known.answer;
 }
 
@@ -80,7 +87,7 @@ async function reserve(tx: Db, { service, caller, key }: RepeatableRequest, requ
     .onConflict((conflict) =>
       conflict
         .columns(["service", "caller", "key"])
-        .doUpdateSet({ request_hash: requestHash, answer: null, expires_at: expiresAt }),
+        .doUpdateSet({ request_hash: requestHash, answer: null, made: null, expires_at: expiresAt }),
     )
     .execute();
 }

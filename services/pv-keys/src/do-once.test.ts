@@ -36,7 +36,9 @@ describe.each([
     expect((await post(path, body, { key })).ok).toBe(true);
     const after = await count();
     const again = await post(path, body, { key });
-    expect([again.status, ((await again.json()) as { code: string }).code]).toEqual([422, "secret_not_replayable"]);
+    const problem = (await again.json()) as { code: string; created: string[] };
+    expect([again.status, problem.code]).toEqual([422, "secret_not_replayable"]);
+    expect(problem.created).toEqual([expect.stringMatching(/^key_/)]);
     expect(await count()).toEqual(after);
     expect((await post(path, body, { key: randomUUID() })).ok).toBe(true);
   });

@@ -14,12 +14,14 @@ interface Repeatable {
 /**
  * Does what a request asks, once for each `Idempotency-Key` that the caller sends with it; `work` gets the dependencies with
  * the transaction in which the key is kept.
+ * @param idsOf what an answer with a secret made
  * @throws Problem `idempotency_in_progress`, `idempotency_mismatch`, `secret_not_replayable`
  */
 export async function doOnce<A>(
   deps: Deps,
   { request, reply, holdsSecret }: Repeatable,
   work: (deps: Deps) => Promise<A>,
+  idsOf?: (answer: A) => readonly string[],
 ): Promise<A> {
   const key = request.headers["idempotency-key"];
   if (typeof key !== "string") return await work(deps);
@@ -27,7 +29,7 @@ export async function doOnce<A>(
   assert(caller.kind !== "service", "no service comes to the published listener");
   const content = [caller.organizationId, request.method, request.url, request.body];
   const asked = { service: "pv-keys", caller: caller.kind === "key" ? caller.keyId : caller.userId, key, content, holdsSecret };
-  const once = await inChangeTransaction(deps, (tx) => withIdempotency(tx, asked, () => work({ ...deps, db: tx })));
+  const once = await inChangeTransaction(deps, (tx) => withIdempotency(tx, asked, () => work({ ...deps, db: tx }), idsOf));
   if (once.replayed) reply.header("idempotent-replayed", "true");
   return once.answer;
 }

@@ -17,6 +17,10 @@ const config = { permission: "scope:keys:write" } as const;
 /** Bytes: a hundred keys with all the metadata that they may have, or a thousand with a little. */
 const bodyLimit = 4 * 1024 * 1024;
 
+function idsOf({ data }: contract.BulkCreated): string[] {
+  return data.map(({ key }) => key.id);
+}
+
 export function addBulkKeyRoutes(app: App, deps: Deps): void {
   app.route({
     method: "POST",
@@ -32,7 +36,8 @@ export function addBulkKeyRoutes(app: App, deps: Deps): void {
     },
     handler: async (request, reply) => {
       const input = { manager: managerOf(callerOf(request)), request: request.body, context: requestContext(request) };
-      const made = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => bulkCreateKeys(within, input));
+      const create = (within: Deps) => bulkCreateKeys(within, input);
+      const made = await doOnce(deps, { request, reply, holdsSecret: true }, create, idsOf);
       return reply.code(201).send(made);
     },
   });

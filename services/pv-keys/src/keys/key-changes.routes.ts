@@ -54,7 +54,12 @@ export function addKeyChangeRoutes(app: App, deps: Deps): void {
     handler: async (request, reply) => {
       const input = inputOf(request);
       const work = { ...input, request: request.body };
-      const rotated = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => rotateKey(within, work));
+      const rotated = await doOnce(
+        deps,
+        { request, reply, holdsSecret: true },
+        (within) => rotateKey(within, work),
+        ({ key }) => [key.id],
+      );
       const receipt = await receiptFor(deps, input, { key: rotated.key, wait: request.query.wait });
       return reply.code(statusOf(receipt)).send({ ...rotated, ...receipt });
     },

@@ -41,7 +41,12 @@ function addCreateRoute(app: App, deps: Deps): void {
     handler: async (request, reply) => {
       const manager = managerOf(callerOf(request));
       const input = { manager, request: request.body, context: requestContext(request) };
-      const made = await doOnce(deps, { request, reply, holdsSecret: true }, (within) => createKey(within, input));
+      const made = await doOnce(
+        deps,
+        { request, reply, holdsSecret: true },
+        (within) => createKey(within, input),
+        ({ key }) => [key.id],
+      );
       return reply.code(201).header("location", `/v1/keys/${made.key.id}`).send(made);
     },
   });
