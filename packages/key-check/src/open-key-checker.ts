@@ -51,7 +51,7 @@ export interface KeyChecker {
 }
 
 /** Since the process started. */
-export interface KeyCheckCounts {
+interface KeyCheckCounts {
   /** Answers given from what this process knew, by what they said. */
   readonly known: Record<KnownAnswer, number>;
   /** Questions that pv-keys or PostgreSQL answered. */
