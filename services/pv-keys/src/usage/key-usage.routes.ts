@@ -1,6 +1,5 @@
 import { KeyUsage, KeyUsageQuery } from "@nexus/contracts/key-usage";
 import { KeyParams } from "@nexus/contracts/keys";
-import { Problem, uuidOf } from "@nexus/core";
 import { type App, callerOf } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { managerOf } from "../keys/key-manager.ts";
@@ -20,9 +19,7 @@ export function addKeyUsageRoute(app: App, deps: Deps): void {
     },
     handler: async (request) => {
       const { tenant } = managerOf(callerOf(request));
-      const id = uuidOf("key", request.params.id);
-      if (id === undefined) throw new Problem("not_found");
-      return await readKeyUsage(deps, { key: { id, organizationId: tenant }, query: request.query });
+      return await readKeyUsage(deps, { keyId: request.params.id, tenant, query: request.query });
     },
   });
 }

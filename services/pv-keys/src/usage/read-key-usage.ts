@@ -1,7 +1,7 @@
 import type { KeyUsage, KeyUsageQuery } from "@nexus/contracts/key-usage";
 import { type Clock, Problem } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { findKey } from "../keys/key-list.store.ts";
+import { getKey } from "../keys/get-key.ts";
 import { sumKeyUses } from "./key-uses.store.ts";
 
 const dayMs = 24 * 3600 * 1000;
@@ -12,7 +12,7 @@ const usual = 30 * dayMs;
 /** @throws Problem `not_found` for a key that is not the organization's, `invalid_request` */
 export async function readKeyUsage(
   { db, clock }: { db: Db; clock: Clock },
-  { key, query }: { key: { id: string; organizationId: string }; query: KeyUsageQuery },
+  { keyId, tenant, query }: { keyId: string; tenant: string; query: KeyUsageQuery },
 ): Promise<KeyUsage> {
   const { by = "day" } = query;
   const to = query.to === undefined ? new Date(clock.now() + 1) : new Date(query.to);
@@ -20,8 +20,8 @@ export async function readKeyUsage(
   if (!(from < to)) throw refused("?from", "must lie before `to`");
   if (to.getTime() - from.getTime() > longest[by] * dayMs + 1)
     throw refused("?from", `lies more than ${longest[by]} days before \`to\``);
-  if (!(await findKey(db, key))) throw new Problem("not_found");
-  const rows = await sumKeyUses(db, { keyId: key.id, from, to, by });
+  const { id } = await getKey(db, { keyId, tenant });
+  const rows = await sumKeyUses(db, { keyId: id, from, to, by });
   const data = rows.map((row) => ({ ...row, start: row.start.toISOString(), uses: Number(row.uses) }));
   return { data, total: data.reduce((sum, { outcome, uses }) => sum + (outcome === "valid" ? uses : 0), 0) };
 }
