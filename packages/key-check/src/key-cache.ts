@@ -13,8 +13,8 @@ export interface KnownKey {
   readonly isAdminClass: boolean;
   /** Monotonic milliseconds until which a digest that stands for nothing is not asked about again. */
   readonly until: number;
-  /** Decisions that are not written down yet, and PostgreSQL's milliseconds of the first of them. */
-  readonly uses: { valid: number; refused: Map<CountedUse["outcome"], number> | undefined; since: number };
+  /** Decisions that are not written down yet, and PostgreSQL's milliseconds of the first; what is known twice of a key shares them. */
+  uses: { valid: number; refused: Map<CountedUse["outcome"], number> | undefined; since: number };
 }
 
 export interface KeyCache {

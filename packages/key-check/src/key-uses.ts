@@ -66,7 +66,7 @@ export function openKeyUses(options: Options): KeyUses {
   const countsOf = (known: KnownKey): KnownKey["uses"] => {
     const name = `${known.record?.key_id} ${known.record?.version}`;
     const other = counted.get(name);
-    if (other) return other.uses;
+    if (other) return (known.uses = other.uses);
     known.uses.since = now();
     counted.set(name, known);
     return known.uses;
