@@ -20,6 +20,27 @@ export function encodeCursor(createdAt: Date, id: string, secret: string | Buffe
   return Buffer.concat([mac(body, secret), body]).toString("base64url");
 }
 
+export interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+  has_more: boolean;
+}
+
+/** The page out of rows of which one more was asked for than it holds: whether there is more is known without counting. */
+export function pageOf<R extends { id: string }, T>(
+  rows: readonly R[],
+  page: { limit: number; secret: string | Buffer; createdAt: (row: R) => Date; present: (row: R) => T },
+): Page<T> {
+  const shown = rows.slice(0, page.limit);
+  const last = shown.at(-1);
+  const hasMore = rows.length > page.limit;
+  return {
+    data: shown.map((row) => page.present(row)),
+    next_cursor: hasMore && last ? encodeCursor(page.createdAt(last), last.id, page.secret) : null,
+    has_more: hasMore,
+  };
+}
+
 /** @throws Problem `invalid_request` for anything that `encodeCursor` with this secret did not make. */
 export function decodeCursor(text: string, secret: string | Buffer): CursorPosition {
   const bytes = Buffer.from(text.length > 200 ? "" : text, "base64url");

@@ -1,5 +1,5 @@
 export { type Connection, connectionFrom, databaseFields, databaseRules } from "./connection.ts";
-export { type CursorPosition, decodeCursor, encodeCursor } from "./cursor.ts";
+export { type CursorPosition, decodeCursor, encodeCursor, pageOf } from "./cursor.ts";
 export { isForeignKeyViolation, isUnavailable, isUniqueViolation } from "./errors.ts";
 export { inTransaction } from "./in-transaction.ts";
 export { type Once, type RepeatableRequest, withIdempotency } from "./with-idempotency.ts";

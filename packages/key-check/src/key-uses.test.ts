@@ -1,7 +1,6 @@
 /** What is counted while nothing can be written, on the real function of PostgreSQL. */
-import type { KeyRecord } from "@nexus/contracts/key-record";
-import { newId, systemClock } from "@nexus/core";
-import { createTestDatabase, type TestDatabase } from "@nexus/testing";
+import { systemClock } from "@nexus/core";
+import { createTestDatabase, someKeyRecord, type TestDatabase } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { knownKey } from "./key-cache.ts";
@@ -23,26 +22,7 @@ it("a key that is forgotten and asked about again and again is one row, with eve
     now: () => Date.now(),
     logger: { warn: () => {} },
   });
-  const record: KeyRecord = {
-    key_id: newId("key"),
-    organization_id: "org_00000000-0000-7000-8000-000000000000",
-    owner: { kind: "user", id: "usr_00000000-0000-7000-8000-000000000000" },
-    kind: "sk",
-    environment: "live",
-    version: 1,
-    state: "active",
-    expires_at: null,
-    scopes: [],
-    models: null,
-    ip_allow: null,
-    limits: [],
-    concurrency: null,
-    quota: null,
-    budget_ids: [],
-    tags: [],
-    created_at: new Date().toISOString(),
-    rev: 1,
-  };
+  const record = someKeyRecord();
   for (let time = 0; time < 5000; time++) {
     const known = knownKey({ ...record }, 0);
     uses.note(known, "valid");

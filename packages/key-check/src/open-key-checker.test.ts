@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { type ChangeFeed, openChangeFeed } from "@nexus/change-feed";
 import type { KeyRecord } from "@nexus/contracts/key-record";
-import { generateApiKey, newUuid, Problem, systemClock, toId, uuidOf } from "@nexus/core";
+import { generateApiKey, newUuid, Problem, systemClock, uuidOf } from "@nexus/core";
 import { type Database, openDatabase } from "@nexus/db";
-import { createTestDatabase, recordTestChange, type TestDatabase, waitFor } from "@nexus/testing";
+import { createTestDatabase, recordTestChange, someKeyRecord, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openFreezes } from "./freezes.ts";
 import type { Found, KeySource } from "./key-source.ts";
@@ -75,27 +75,7 @@ async function opened(options: { blindSeconds?: number; maxPending?: number; lis
 
 function issue(change: Partial<KeyRecord> = {}): { key: string; record: KeyRecord } {
   const { key } = generateApiKey(change.kind ?? "sk", "live");
-  const record: KeyRecord = {
-    key_id: toId("key", newUuid()),
-    organization_id: toId("organization", newUuid()),
-    owner: { kind: "organization", id: null },
-    kind: "sk",
-    environment: "live",
-    version: 1,
-    state: "active",
-    expires_at: null,
-    scopes: ["ai:*"],
-    models: null,
-    ip_allow: null,
-    limits: [],
-    concurrency: null,
-    quota: null,
-    budget_ids: [],
-    tags: [],
-    created_at: new Date().toISOString(),
-    rev: 1,
-    ...change,
-  };
+  const record = someKeyRecord(change);
   records.set(digestOf(key), record);
   return { key, record };
 }

@@ -21,5 +21,6 @@ export {
 } from "./fake-upstream.ts";
 export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
 export { type KeysScene, openKeysScene, type ScenePerson } from "./open-keys-scene.ts";
+export { someKeyRecord } from "./some-key-record.ts";
 export { recordTestChange } from "./record-test-change.ts";
 export { type FakePvKeys, startFakePvKeys } from "./start-fake-pv-keys.ts";

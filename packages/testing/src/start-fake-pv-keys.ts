@@ -3,9 +3,10 @@ import { hash } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { KeyRecord, LookupKeyAnswer, LookupKeyRequest } from "@nexus/contracts/key-record";
-import { generateApiKey, newId, uuidOf } from "@nexus/core";
+import { generateApiKey, uuidOf } from "@nexus/core";
 import type { Database } from "@nexus/db";
 import { recordTestChange } from "./record-test-change.ts";
+import { someKeyRecord } from "./some-key-record.ts";
 
 export interface FakePvKeys {
   url: string;
@@ -47,7 +48,7 @@ export async function startFakePvKeys(token: string, owner: Database): Promise<F
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     issue: (change = {}) => {
       const { key } = generateApiKey("sk", "test");
-      const record = { ...someKey(), ...change };
+      const record = someKeyRecord(change);
       records.set(digestOf(key), record);
       return { key, id: record.key_id, organizationId: record.organization_id };
     },
@@ -68,27 +69,4 @@ export async function startFakePvKeys(token: string, owner: Database): Promise<F
 
 function digestOf(key: string): string {
   return hash("sha256", key, "base64url");
-}
-
-function someKey(): KeyRecord {
-  return {
-    key_id: newId("key"),
-    organization_id: newId("organization"),
-    owner: { kind: "organization", id: null },
-    kind: "sk",
-    environment: "test",
-    version: 1,
-    state: "active",
-    expires_at: null,
-    scopes: ["ai:*", "usage:read"],
-    models: null,
-    ip_allow: null,
-    limits: [],
-    concurrency: null,
-    quota: null,
-    budget_ids: [],
-    tags: [],
-    created_at: new Date().toISOString(),
-    rev: 1,
-  };
 }

@@ -1,6 +1,6 @@
 import type { AuditEvent, AuditEventsQuery } from "@nexus/contracts/audit";
 import { Problem, toId, uuidOf } from "@nexus/core";
-import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
+import { type Db, decodeCursor, pageOf } from "@nexus/db";
 import { listAuditRows } from "./audit-log.store.ts";
 
 interface AuditPage {
@@ -20,14 +20,7 @@ export async function listAuditEvents(needs: { db: Db; cursorSecret: Buffer }, q
     before: query.cursor === undefined ? undefined : decodeCursor(query.cursor, needs.cursorSecret),
     limit: limit + 1,
   });
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const hasMore = rows.length > limit;
-  return {
-    data: shown.map((row) => present(row)),
-    next_cursor: hasMore && last ? encodeCursor(last.recorded_at, last.id, needs.cursorSecret) : null,
-    has_more: hasMore,
-  };
+  return pageOf(rows, { limit, secret: needs.cursorSecret, createdAt: (row) => row.recorded_at, present: present });
 }
 
 function present(row: Awaited<ReturnType<typeof listAuditRows>>[number]): AuditEvent {

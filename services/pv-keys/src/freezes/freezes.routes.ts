@@ -1,6 +1,6 @@
 /** The kill switch. Only signed-in persons hold it: a freeze must not be able to take it out of their hands. */
 import * as contract from "@nexus/contracts/freezes";
-import { decodeCursor, encodeCursor } from "@nexus/db";
+import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { confirmFreeze } from "./confirm-freeze.ts";
@@ -63,14 +63,7 @@ function addListRoute(app: App, deps: Deps): void {
       const { limit = 20, cursor, all = false } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       const rows = await listFreezes(deps.db, { tenant: isAdmin ? undefined : tenant, all, after, limit: limit + 1 });
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      const hasMore = rows.length > limit;
-      return {
-        data: shown.map(presentFreeze),
-        next_cursor: hasMore && last ? encodeCursor(last.created_at, last.id, deps.cursorSecret) : null,
-        has_more: hasMore,
-      };
+      return pageOf(rows, { limit, secret: deps.cursorSecret, createdAt: (row) => row.created_at, present: presentFreeze });
     },
   });
 }

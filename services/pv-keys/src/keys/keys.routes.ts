@@ -2,7 +2,7 @@
 import { idempotencyHeaders } from "@nexus/contracts/common";
 import { CreatedOrSharedKey } from "@nexus/contracts/key-shares";
 import * as contract from "@nexus/contracts/keys";
-import { decodeCursor, encodeCursor } from "@nexus/db";
+import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, callerOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { doOnce } from "../do-once.ts";
@@ -68,14 +68,7 @@ function addReadingRoutes(app: App, deps: Deps): void {
       const { limit = 20, cursor, ...filter } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       const rows = await listKeys(deps.db, { ...filterOf(filter), organizationId: tenant, after, limit: limit + 1 });
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      const hasMore = rows.length > limit;
-      return {
-        data: shown.map(presentKey),
-        next_cursor: hasMore && last ? encodeCursor(last.created_at, last.id, deps.cursorSecret) : null,
-        has_more: hasMore,
-      };
+      return pageOf(rows, { limit, secret: deps.cursorSecret, createdAt: (row) => row.created_at, present: presentKey });
     },
   });
   app.route({

@@ -2,7 +2,7 @@
 import { KeyParams } from "@nexus/contracts/keys";
 import * as contract from "@nexus/contracts/leaks";
 import { Problem, toId } from "@nexus/core";
-import { decodeCursor, encodeCursor } from "@nexus/db";
+import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, callerOf } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { getKey } from "../keys/get-key.ts";
@@ -75,14 +75,7 @@ async function leakPage(
 ) {
   const after = cursor === undefined ? undefined : decodeCursor(cursor, cursorSecret);
   const rows = await listLeaks(db, { ...whose, after, limit: limit + 1 });
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const hasMore = rows.length > limit;
-  return {
-    data: shown.map(presentLeak),
-    next_cursor: hasMore && last ? encodeCursor(last.reported_at, last.id, cursorSecret) : null,
-    has_more: hasMore,
-  };
+  return pageOf(rows, { limit, secret: cursorSecret, createdAt: (row) => row.reported_at, present: presentLeak });
 }
 
 function presentLeak(row: LeakRow): contract.Leak {

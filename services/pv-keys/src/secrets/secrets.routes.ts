@@ -1,7 +1,7 @@
 /** Secrets for people, who put values in; and for the services that read them, on the private listener. */
 import * as contract from "@nexus/contracts/secrets";
 import { assert } from "@nexus/core";
-import { decodeCursor, encodeCursor } from "@nexus/db";
+import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, callerOf, personOf, requestContext, type Server } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { getKeptSecret } from "./change-secret.ts";
@@ -57,14 +57,7 @@ function addReadingRoutes(app: App, deps: Deps): void {
       const organizationId = organizationOf(keeperOf(personOf(request)), scope);
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       const rows = await listSecrets(deps.db, { organizationId, after, limit: limit + 1 });
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      const hasMore = rows.length > limit;
-      return {
-        data: shown.map(presentSecret),
-        next_cursor: hasMore && last ? encodeCursor(last.created_at, last.id, deps.cursorSecret) : null,
-        has_more: hasMore,
-      };
+      return pageOf(rows, { limit, secret: deps.cursorSecret, createdAt: (row) => row.created_at, present: presentSecret });
     },
   });
   app.route({
