@@ -19,54 +19,72 @@ export async function insertLease(db: Db, verifier: Verifier): Promise<void> {
     ON CONFLICT (verifier_id) DO NOTHING`.execute(db);
 }
 
-export interface Renewal {
+export interface News {
   generation: string;
   /** The last revision of the feed. */
   head: number;
+  /** What came after the verifier's place, in order; the beginning of it when that is much. */
+  changes: Change[];
+}
+
+export interface Renewal extends News {
   /** PostgreSQL's time, milliseconds since 1970. */
   now: number;
   /** False: the lease's row is gone and has to be made again. */
   renewed: boolean;
   /** Processes that renewed within `recentSeconds`, this one included. */
   live: number;
-  /** What came after the verifier's place, in order; the beginning of it when that is much. */
-  changes: Change[];
+}
+
+/** A verifier's place in the feed: everything up to `rev` is applied. */
+interface Place {
+  generation: string | undefined;
+  rev: number | undefined;
 }
 
 const mostChanges = 1000;
 const recentSeconds = 5;
 
-/**
- * Renews the lease and reads what is new, as one statement: what it says of the feed is one moment of the database.
- * @param at the verifier's place in the feed: everything up to `rev` is applied
- */
-export async function renewLease(
-  db: Db,
-  verifier: Verifier,
-  at: { generation: string | undefined; rev: number | undefined },
-): Promise<Renewal> {
-  // Without a place in the feed the head is all that is asked for.
-  const from = at.rev ?? Number.MAX_SAFE_INTEGER;
-  const { rows } = await sql<Omit<Renewal, "head"> & { head: string }>`
+/** Reads what is new, as one statement: what it says of the feed is one moment of the database. */
+export async function readNews(db: Db, at: Place): Promise<News> {
+  const { rows } = await sql<Row<News>>`SELECT ${news(at)} FROM change_counter`.execute(db);
+  return firstOf(rows);
+}
+
+/** The same, and renews the lease in that statement. */
+export async function renewLease(db: Db, verifier: Verifier, at: Place): Promise<Renewal> {
+  const { rows } = await sql<Row<Renewal>>`
     WITH renewed AS (
       UPDATE verifier_leases
       SET applied_rev = ${at.rev ?? 0}, generation = coalesce(${at.generation ?? null}::uuid, generation),
         renewals = renewals + 1, renewed_at = clock_timestamp()
       WHERE verifier_id = ${verifier.verifierId}::uuid RETURNING 1
-    ), news AS (
-      SELECT rev, kind, subject_id, organization_id FROM changes
-      WHERE rev > ${from} AND rev <= (SELECT rev FROM change_counter) ORDER BY rev LIMIT ${mostChanges}
     )
-    SELECT generation, rev::text AS head, floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now,
+    SELECT ${news(at)}, floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now,
       EXISTS (SELECT FROM renewed) AS renewed,
       (SELECT count(*)::int FROM verifier_leases
-        WHERE renewed_at > clock_timestamp() - make_interval(secs => ${recentSeconds})) AS live,
-      (SELECT coalesce(json_agg(json_build_object('rev', rev, 'kind', kind, 'subjectId', subject_id, 'organizationId', organization_id)
-        ORDER BY rev), '[]') FROM news) AS changes
+        WHERE renewed_at > clock_timestamp() - make_interval(secs => ${recentSeconds})) AS live
     FROM change_counter`.execute(db);
-  const [row] = rows;
+  const renewal = firstOf(rows);
+  return { ...renewal, live: Math.max(1, renewal.live) };
+}
+
+type Row<T extends News> = Omit<T, "head"> & { head: string };
+
+/** Columns of a `News`, of a statement that selects from the change counter. */
+function news(at: Place) {
+  // Without a place in the feed the head is all that is asked for.
+  const from = at.rev ?? Number.MAX_SAFE_INTEGER;
+  return sql`generation, rev::text AS head,
+    (SELECT coalesce(json_agg(json_build_object('rev', rev, 'kind', kind, 'subjectId', subject_id, 'organizationId', organization_id)
+      ORDER BY rev), '[]') FROM (
+        SELECT rev, kind, subject_id, organization_id FROM changes
+        WHERE rev > ${from} AND rev <= change_counter.rev ORDER BY rev LIMIT ${mostChanges}) AS news) AS changes`;
+}
+
+function firstOf<T extends { head: string }>([row]: readonly T[]): Omit<T, "head"> & { head: number } {
   if (!row) throw new Error("assertion failed: the change counter has its row");
-  return { ...row, head: Number(row.head), live: Math.max(1, row.live) };
+  return { ...row, head: Number(row.head) };
 }
 
 export async function deleteLease(db: Db, verifierId: string): Promise<void> {

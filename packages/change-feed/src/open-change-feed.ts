@@ -1,6 +1,6 @@
 /**
  * The change feed as one process follows it. PostgreSQL is the truth: once a second one statement renews the process's lease
- * and reads what is new. Redis only says that it is worth looking now.
+ * and reads what is new. Redis only says that it is worth looking now; such a look reads and leaves the lease alone.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { type Clock, newUuid } from "@nexus/core";
@@ -8,7 +8,7 @@ import type { Database } from "@nexus/db";
 import { type Cache, openSubscriber, type RedisTarget } from "@nexus/redis";
 import { announceChanges } from "./announce-change.ts";
 import { acknowledgementChannel, type Acknowledgement, type Change, type Hint, hintChannel, parseHint } from "./change.ts";
-import { deleteLease, insertLease, type Renewal, renewLease, type Verifier } from "./feed.store.ts";
+import { deleteLease, insertLease, type News, readNews, renewLease, type Verifier } from "./feed.store.ts";
 import { type LeaseClock, leaseClock, type Moment } from "./lease-clock.ts";
 
 export interface ChangeFeedOptions {
@@ -76,11 +76,13 @@ class Follower implements ChangeFeed {
   #hinted = 0;
   #live = 1;
   #hasLease = false;
+  /** Monotonic milliseconds from which a look renews the lease. */
+  #renewalDue = 0;
   #failing = false;
   #closed = false;
   /** Ends the pause between two looks. */
   #wake = new AbortController();
-  /** Something was rumoured while a look was under way. */
+  /** A look was asked for while another was under way. */
   #again = false;
   /** Resolves at the end of the look that is under way or comes next. */
   #looked = Promise.withResolvers<void>();
@@ -164,7 +166,7 @@ class Follower implements ChangeFeed {
 
   async #follow(): Promise<void> {
     while (!this.#closed) {
-      if (!this.#again) await this.#pause(this.#failing ? 100 + Math.random() * 200 : renewEveryMs - Math.random() * 100);
+      if (!this.#again && (this.#failing || !this.#isBehindRumours())) await this.#pause(this.#untilNextLook());
       if (!this.#closed) await this.#look();
     }
   }
@@ -172,6 +174,14 @@ class Follower implements ChangeFeed {
   async #pause(ms: number): Promise<void> {
     this.#wake = new AbortController();
     await delay(ms, undefined, { signal: this.#wake.signal }).catch(() => {});
+  }
+
+  #untilNextLook(): number {
+    return this.#failing ? 100 + Math.random() * 200 : Math.max(0, this.#renewalDue - this.#options.clock.monotonic());
+  }
+
+  #isBehindRumours(): boolean {
+    return this.#hinted > (this.#position ?? 0);
   }
 
   #lookNow(): void {
@@ -188,7 +198,7 @@ class Follower implements ChangeFeed {
     if (hint.generation !== this.#generation || hint.rev <= (this.#position ?? 0)) return;
     this.#hinted = Math.max(this.#hinted, hint.rev);
     for (const listener of this.#hintListeners) listener(hint);
-    this.#lookNow();
+    this.#wake.abort();
   }
 
   /** Reads until nothing is new. Never rejects: a feed that cannot be read is tried again. */
@@ -209,32 +219,58 @@ class Follower implements ChangeFeed {
     this.#looked = Promise.withResolvers();
   }
 
-  /** One renewal and what it brought. True when the feed had nothing more and the lease says so. */
+  /** True when the feed has nothing more, and whoever waits for this process has been told. */
   async #step(): Promise<boolean> {
-    const { database, clock } = this.#options;
     if (!this.#hasLease) {
-      await insertLease(database.db, this.#verifier);
+      await insertLease(this.#options.database.db, this.#verifier);
       this.#hasLease = true;
     }
-    const sent: Moment = { monotonic: clock.monotonic(), wall: clock.now() };
     const hintedBefore = this.#hinted;
-    const renewal = await renewLease(database.db, this.#verifier, { generation: this.#generation, rev: this.#position });
+    const isDone = this.#isReadingEnough() ? await this.#read() : await this.#renew();
+    // What was rumoured before this look and is not in it is not true.
+    if (isDone && this.#hinted === hintedBefore) this.#hinted = 0;
+    return isDone;
+  }
+
+  /** Where Redis carries the acknowledgements, the lease's row can wait for the renewal that comes anyway. */
+  #isReadingEnough(): boolean {
+    const { redis, clock } = this.#options;
+    const isDue = clock.monotonic() >= this.#renewalDue;
+    return redis !== undefined && !isDue && this.#position !== undefined && this.lease.isSighted();
+  }
+
+  async #read(): Promise<boolean> {
+    const news = await readNews(this.#options.database.db, this.#place());
+    if (await this.#apply(news)) this.#acknowledge();
+    return (this.#position ?? 0) >= news.head;
+  }
+
+  async #renew(): Promise<boolean> {
+    const { database, clock, redis } = this.#options;
+    const sent: Moment = { monotonic: clock.monotonic(), wall: clock.now() };
+    this.#renewalDue = 0;
+    const renewal = await renewLease(database.db, this.#verifier, this.#place());
     if (!renewal.renewed) {
       this.#hasLease = false;
       return false;
     }
     this.#live = renewal.live;
     const moved = await this.#apply(renewal);
-    // What was rumoured before this look and is not in it is not true.
-    if (this.#hinted === hintedBefore) this.#hinted = 0;
     if ((this.#position ?? 0) < renewal.head) return false;
     this.lease.renewed(sent, renewal.now);
     if (moved) this.#acknowledge();
-    return !moved;
+    // Without Redis the row is all that says how far this process is.
+    if (moved && !redis) return false;
+    this.#renewalDue = sent.monotonic + renewEveryMs - Math.random() * 100;
+    return true;
+  }
+
+  #place(): { generation: string | undefined; rev: number | undefined } {
+    return { generation: this.#generation, rev: this.#position };
   }
 
   /** @returns whether the position is another than the lease's row says */
-  async #apply({ generation, head, changes }: Renewal): Promise<boolean> {
+  async #apply({ generation, head, changes }: News): Promise<boolean> {
     const position = this.#position;
     const [first] = changes;
     const isContinued =
@@ -258,11 +294,14 @@ class Follower implements ChangeFeed {
     return changes.length > 0;
   }
 
-  /** Redis being away costs the hurry alone: the next renewal writes the same into the lease. */
+  /** With Redis away the lease's row says it, at once. */
   #acknowledge(): void {
     const { redis } = this.#options;
     if (!redis || this.#generation === undefined) return;
     const message: Acknowledgement = { generation: this.#generation, verifierId: this.verifierId, rev: this.#position ?? 0 };
-    redis.cache.client.publish(acknowledgementChannel, JSON.stringify(message)).catch(() => {});
+    redis.cache.client.publish(acknowledgementChannel, JSON.stringify(message)).catch(() => {
+      this.#renewalDue = 0;
+      this.#lookNow();
+    });
   }
 }
