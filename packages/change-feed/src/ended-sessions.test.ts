@@ -4,8 +4,9 @@ import { type Database, openDatabase } from "@nexus/db";
 import { createTestDatabase, recordTestChange, type TestDatabase, waitFor } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import type { ChangeFeed } from "./change-feed.ts";
 import { type EndedSessions, openEndedSessions } from "./ended-sessions.ts";
-import { type ChangeFeed, openChangeFeed } from "./open-change-feed.ts";
+import { openChangeFeed } from "./open-change-feed.ts";
 
 let database: TestDatabase;
 let owner: Database;

@@ -4,8 +4,8 @@
  */
 import { Problem, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
+import type { ChangeFeed } from "./change-feed.ts";
 import { type EndedRow, listEnded } from "./feed.store.ts";
-import type { ChangeFeed } from "./open-change-feed.ts";
 
 /** What a person's token says of where it comes from. */
 export interface TokenOrigin {
