@@ -107,10 +107,10 @@ beforeAll(async () => {
     },
     handler: (request) => request.query,
   });
-  for (const permission of ["person", "admin", "scope:ai:chat", "scope:keys:verify"] as const) {
+  for (const permission of ["person", "admin", "scope:ai:chat", "scope:keys:verify", "admin|scope:ai:chat"] as const) {
     published.route({
       method: "GET",
-      url: `/may/${permission.replaceAll(":", "-")}`,
+      url: `/may/${permission.replaceAll(/[:|]/g, "-")}`,
       config: { permission },
       handler: () => ({ ok: true }),
     });
@@ -381,6 +381,7 @@ describe("who may call", () => {
     ["/may/admin", { person: 403, admin: 200, key: 403 }],
     ["/may/scope-ai-chat", { person: 200, admin: 200, key: 200 }],
     ["/may/scope-keys-verify", { person: 200, admin: 200, key: 403 }],
+    ["/may/admin-scope-ai-chat", { person: 403, admin: 200, key: 200 }],
   ])("%s", async (path, expected) => {
     for (const [token, status] of Object.entries(expected)) {
       expect((await fetch(url + path, { headers: { authorization: `Bearer ${token}` } })).status).toBe(status);

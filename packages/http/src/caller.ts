@@ -33,10 +33,10 @@ export type Caller = PersonCaller | KeyCaller | ServiceCaller;
  * - `public`: anybody; nobody is asked who they are.
  * - `key`: any key, whatever it may do.
  * - `person`: a signed-in person; `admin`: one whose roles include "admin".
- * - `scope:area:action`: a person, or a key holding that scope.
+ * - `scope:area:action`: a person, or a key holding that scope; `admin|scope:area:action`: an administrator, or such a key.
  * - `service`: another service by its token, on the private listener only.
  */
-export type Permission = "public" | "key" | "person" | "admin" | "service" | `scope:${string}`;
+export type Permission = "public" | "key" | "person" | "admin" | "service" | `scope:${string}` | `admin|scope:${string}`;
 
 /** True for an administrator of the platform. */
 export function isAdmin(caller: Caller): boolean {

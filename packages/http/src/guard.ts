@@ -19,7 +19,7 @@ export function guardFor(permission: Permission, options: GuardOptions): Guard |
   if (permission === "service") return async (request) => serviceCaller(request, options.serviceTokens);
   return async (request) => {
     const caller = await authenticated(request, options);
-    if (!allows(permission, caller)) throw refusal(permission);
+    if (!allows(permission, caller)) throw refusal(permission, caller);
     return caller;
   };
 }
@@ -50,7 +50,13 @@ function allows(permission: Exclude<Permission, "public" | "service">, caller: C
   if (permission === "person") return caller.kind === "person";
   if (permission === "key") return caller.kind === "key";
   if (permission === "admin") return isAdmin(caller);
-  return caller.kind === "person" || allowsScope(caller.scopes, permission.slice("scope:".length));
+  if (caller.kind === "person") return permission.startsWith("scope:") || isAdmin(caller);
+  return allowsScope(caller.scopes, scopeIn(permission));
+}
+
+/** `scope:a:b` and `admin|scope:a:b` ask a key for `a:b`. */
+function scopeIn(permission: Permission): string {
+  return permission.slice(permission.indexOf("scope:") + "scope:".length);
 }
 
 /** RFC 6750 §2.1; the scheme's name is case-insensitive (RFC 9110 §11.1). */
@@ -72,11 +78,12 @@ function invalidToken(cause?: Problem): Problem {
   });
 }
 
-function refusal(permission: Permission): Problem {
-  if (permission === "admin") return new Problem("forbidden", "Only an administrator may do that.");
+function refusal(permission: Permission, caller: Caller): Problem {
+  if (permission === "admin" || (permission.startsWith("admin|") && caller.kind === "person"))
+    return new Problem("forbidden", "Only an administrator may do that.");
   if (permission === "key") return new Problem("forbidden", "This is for keys, and you are no key.");
   if (permission === "person") return new Problem("forbidden", "Only a signed-in person may do that, not a key.");
-  const scope = permission.slice("scope:".length);
+  const scope = scopeIn(permission);
   return new Problem("forbidden", `The key lacks the scope ${scope}.`, {
     headers: { "www-authenticate": `${realm}, error="insufficient_scope", scope="${scope}"` },
     extensions: { required_scope: scope },

@@ -66,6 +66,6 @@ function describe(schema: FastifySchema, permission: Permission | undefined): Fa
 
 function securityOf(permission: Permission | undefined): Record<string, string[]>[] {
   if (permission === undefined || permission === "public") return [];
-  if (permission.startsWith("scope:")) return [{ key: [] }, { person: [] }];
+  if (permission.includes("scope:")) return [{ key: [] }, { person: [] }];
   return [{ person: [] }];
 }

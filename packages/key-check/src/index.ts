@@ -1,4 +1,5 @@
 export { allowsAddress } from "./allows-address.ts";
+export { authenticateBearer, authenticateKey, isKey, keyRecordOf } from "./authenticate.ts";
 export { databaseSource } from "./database-source.ts";
 export type { FreezableUse, Freezes } from "./freezes.ts";
 export { keyCheckFields, keyLookupFields } from "./key-check-fields.ts";
@@ -7,5 +8,4 @@ export { measureVerifier } from "./measure-verifier.ts";
 export { type KeyChecker, type KeyCheckerOptions, openKeyChecker } from "./open-key-checker.ts";
 export { openVerifier, type Verifier } from "./open-verifier.ts";
 export { keyDigest, pepperFingerprint, type Peppers, peppersField, storedHash } from "./peppers.ts";
-export { pvKeysSource } from "./pv-keys-source.ts";
-export { twoSources } from "./two-sources.ts";
+export { serviceKeySource } from "./service-key-source.ts";

@@ -46,6 +46,7 @@ export function serviceEnvironments({ config, own, secrets, database, cache, dat
       DB_PASSWORD_FILE: secrets.apiPassword,
       REDIS_URL: cache.url,
       JWT_SECRET_FILE: secrets.jwtSecret,
+      NEXUS_KEY_PEPPERS_FILE: secrets.keyPeppers,
       NEXUS_SERVICE_TOKEN_FILE: secrets.apiToken,
       NEXUS_CALLER_TOKEN_FILES: `puaboai-sdk=${secrets.aiToken},pv-keys=${secrets.keysToken}`,
     },

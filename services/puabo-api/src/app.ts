@@ -1,6 +1,7 @@
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
-import { buildServer, loadServiceTokens, type Server, trustedProxiesOf } from "@nexus/http";
+import { buildServer, type Server, trustedProxiesOf } from "@nexus/http";
+import { measureVerifier } from "@nexus/key-check";
 import { createMetrics } from "@nexus/telemetry";
 import { accountRoutes } from "./accounts/accounts.routes.ts";
 import { authDialect } from "./accounts/auth-dialect.ts";
@@ -25,6 +26,8 @@ interface Parts {
 
 /** The whole HTTP surface of the service: a table of its features. */
 export async function buildApp(deps: Deps, parts: Parts): Promise<Server> {
+  const metrics = createMetrics({ service: "puabo-api" });
+  measureVerifier(metrics, deps.verifier);
   const server = await buildServer({
     identity: {
       name: "puabo-api",
@@ -33,13 +36,13 @@ export async function buildApp(deps: Deps, parts: Parts): Promise<Server> {
       description: "Accounts, sessions, tokens, the audit log and the status of every module.",
     },
     logger: deps.logger,
-    metrics: createMetrics({ service: "puabo-api" }),
+    metrics,
     clock: deps.clock,
     authenticate: (request) => authenticate(deps, request),
     health: healthChecks(deps),
     readiness: async () => (await deps.database.pendingMigrations()).map((name) => `migration ${name} has not run`),
     dialects: [authDialect],
-    serviceTokens: loadServiceTokens(parts.config),
+    serviceTokens: deps.serviceTokens,
     trustedProxies: trustedProxiesOf(parts.config),
     translate: unavailableFrom,
   });

@@ -2,6 +2,7 @@ import { auditFields } from "@nexus/audit";
 import { type Config, type ConfigSchema, integer, oneOf, optional, secret, text, url } from "@nexus/config";
 import { databaseFields, databaseRules } from "@nexus/db";
 import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
+import { keyCheckFields, keyLookupFields } from "@nexus/key-check";
 import { redisFields, redisRules } from "@nexus/redis";
 import { parseEmailAddress } from "./accounts/email-address.ts";
 import { checkPassword } from "./passwords/check-password.ts";
@@ -14,6 +15,8 @@ export const configSchema = {
   ...databaseFields,
   ...redisFields,
   ...auditFields,
+  ...keyCheckFields,
+  ...keyLookupFields,
   NEXUS_PUBLIC_URL: url({
     doc: "Origin under which people reach puabo-api, and issuer of its tokens; https, or http on loopback. It decides the cookies.",
     default: "http://localhost:4000",

@@ -3,6 +3,8 @@ import { availableParallelism } from "node:os";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import { assert, type Clock } from "@nexus/core";
 import { connectionFrom, type Database, type Db, openDatabase } from "@nexus/db";
+import { loadServiceTokens, type ServiceTokens } from "@nexus/http";
+import { openVerifier, serviceKeySource, type Verifier } from "@nexus/key-check";
 import { type Cache, openRedis, redisTargetFrom } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
 import type { ServiceConfig } from "./config.ts";
@@ -19,6 +21,9 @@ export interface Deps {
   database: Database;
   db: Db;
   cache: Cache;
+  /** Decides about the keys of programs, and tells other services which sessions have ended. */
+  verifier: Verifier;
+  serviceTokens: ServiceTokens;
   audit: AuditWriter;
   hasher: PasswordHasher;
   limiter: AttemptLimiter;
@@ -45,12 +50,32 @@ export async function openDeps(config: ServiceConfig, tools: { logger: Logger; c
   const target = redisTargetFrom(config);
   assert(target, "configRules asks for a Redis");
   const cache = openRedis(target, { logger });
+  const serviceTokens = loadServiceTokens(config);
   return {
     clock,
     logger,
     database,
     db: database.db,
     cache,
+    verifier: openVerifier({
+      connection: connectionFrom(config),
+      db: database.db,
+      redis: { cache, target },
+      source: serviceKeySource({
+        url: config.PV_KEYS_INTERNAL_URL,
+        serviceToken: serviceTokens.own,
+        peppers: config.NEXUS_KEY_PEPPERS,
+        db: database.db,
+        logger,
+        clock,
+      }),
+      clock,
+      logger,
+      service: "puabo-api",
+      port: config.PORT,
+      blindSeconds: config.KEY_CHECK_BLIND_SECONDS,
+    }),
+    serviceTokens,
     audit: openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY }),
     hasher: await openPasswordHasher({ parallel: parallelHashes(availableParallelism()), maxWaiting: mostWaitingHashes }),
     limiter: openAttemptLimiter({ cache, clock, quotas: quotasFrom(config) }),
@@ -69,6 +94,7 @@ export async function openDeps(config: ServiceConfig, tools: { logger: Logger; c
 
 export async function closeDeps(deps: Deps): Promise<void> {
   deps.sessionCache.close();
+  await deps.verifier.close();
   await Promise.all([deps.database.close(), deps.cache.close()]);
 }
 

@@ -99,6 +99,6 @@ test("openapi.json is 3.1 and describes every route with its permission", async 
   ]) {
     expect(Object.keys(paths)).toContain(path);
   }
-  expect(paths["/api/audit/events"].get["x-permission"]).toBe("admin");
+  expect(paths["/api/audit/events"].get["x-permission"]).toBe("admin|scope:audit:read");
   await service.close();
 });

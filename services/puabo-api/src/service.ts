@@ -32,6 +32,7 @@ export async function startService(config: ServiceConfig, tools: { logger: Logge
   try {
     const signingKeys = await ensureSigningKey(deps, config.JWT_SECRET);
     const setupUrl = await firstRun(deps, config);
+    await deps.verifier.start();
     const staleAfterMs = Math.max(3 * config.NEXUS_MODULE_PROBE_SECONDS * 1000, 10_000);
     const moduleStatus = openModuleStatusReader({ db: deps.db, clock: deps.clock, staleAfterMs });
     const server = await buildApp(deps, { config, signingKeys, moduleStatus });

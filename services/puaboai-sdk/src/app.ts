@@ -1,8 +1,7 @@
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
-import { measureVerifier } from "@nexus/key-check";
-import { authenticate } from "./authenticate.ts";
+import { authenticateBearer, measureVerifier } from "@nexus/key-check";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
 import { openAiErrors } from "./calls/openai-error.ts";
@@ -27,7 +26,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
     logger,
     metrics,
     clock,
-    authenticate: (request) => authenticate(deps, request),
+    authenticate: (request) => authenticateBearer({ checker: deps.verifier.checker, verifyPerson: deps.verifyPerson }, request),
     translate,
     dialects: [openAiErrors],
     health: healthChecks(deps),

@@ -11,7 +11,7 @@ import {
   type ServiceClient,
   type ServiceTokens,
 } from "@nexus/http";
-import { databaseSource, type KeySource, openVerifier, pvKeysSource, twoSources, type Verifier } from "@nexus/key-check";
+import { openVerifier, serviceKeySource, type Verifier } from "@nexus/key-check";
 import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
@@ -145,7 +145,7 @@ function openKeys(
     connection: connectionFrom(config),
     db,
     redis,
-    source: keySource(config, deps),
+    source: serviceKeySource({ ...deps, url: config.PV_KEYS_INTERNAL_URL, peppers: config.NEXUS_KEY_PEPPERS }),
     clock,
     logger,
     service: "puaboai-sdk",
@@ -215,13 +215,4 @@ function openCache(config: GatewayConfig, logger: Logger, opened: Close[]): Deps
   const cache = openRedis(target, { logger });
   opened.push(() => cache.close());
   return { target, cache };
-}
-
-/** pv-keys; and PostgreSQL itself while pv-keys is away, where the peppers are at hand. */
-function keySource(config: GatewayConfig, { db, serviceToken, logger, clock }: KeySourceDeps): KeySource {
-  const first = pvKeysSource({ url: config.PV_KEYS_INTERNAL_URL, serviceToken });
-  const peppers = config.NEXUS_KEY_PEPPERS;
-  if (!peppers) return first;
-  const onAway = (error: unknown): void => logger.warn({ event: "pv_keys_away", err: error }, "pv-keys does not answer");
-  return twoSources({ first, second: databaseSource({ db, peppers }), clock, onAway });
 }

@@ -2,9 +2,8 @@ import { ConfigError } from "@nexus/config";
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server } from "@nexus/http";
-import { measureVerifier } from "@nexus/key-check";
+import { authenticateBearer, measureVerifier } from "@nexus/key-check";
 import { createMetrics } from "@nexus/telemetry";
-import { authenticate } from "./authenticate.ts";
 import type { Deps } from "./deps.ts";
 import { addForwardedFreezeRoutes } from "./freezes/forwarded-freezes.routes.ts";
 import { addFreezeRoutes } from "./freezes/freezes.routes.ts";
@@ -34,7 +33,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
     logger: deps.logger,
     metrics,
     clock: deps.clock,
-    authenticate: (request) => authenticate(deps, request),
+    authenticate: (request) => authenticateBearer({ checker: deps.verifier.checker, verifyPerson: deps.verifyPerson }, request),
     translate: (error) => {
       // Peppers or key-encryption keys that do not fit what is stored: nothing can be told about it until the operator mends it.
       if (!isUnavailable(error) && !(error instanceof ConfigError)) return undefined;

@@ -1,6 +1,7 @@
 import type { AuditEvent, AuditEventsQuery } from "@nexus/contracts/audit";
-import { Problem, toId, uuidOf } from "@nexus/core";
+import { assert, Problem, toId, uuidOf } from "@nexus/core";
 import { type Db, decodeCursor, pageOf } from "@nexus/db";
+import type { Caller } from "@nexus/http";
 import { listAuditRows } from "./audit-log.store.ts";
 
 interface AuditPage {
@@ -9,12 +10,27 @@ interface AuditPage {
   has_more: boolean;
 }
 
-/** A page of the audit log as an administrator reads it: where a commitment stands, its value, unless the person was erased. */
-export async function listAuditEvents(needs: { db: Db; cursorSecret: Buffer }, query: AuditEventsQuery): Promise<AuditPage> {
+interface AuditReading {
+  query: AuditEventsQuery;
+  caller: Caller;
+}
+
+/**
+ * A page of the audit log: where a commitment stands, its value, unless the person was erased. Administrators and service keys read
+ * all of it, other keys what concerns their own organization.
+ */
+export async function listAuditEvents(
+  needs: { db: Db; cursorSecret: Buffer },
+  { query, caller }: AuditReading,
+): Promise<AuditPage> {
   const limit = query.limit ?? 20;
+  const asked = query.organization_id === undefined ? undefined : organizationUuid(query.organization_id);
+  const own = tenantOf(caller);
+  // Another's entries look as if there were none.
+  if (own !== undefined && asked !== undefined && asked !== own) return { data: [], next_cursor: null, has_more: false };
   const rows = await listAuditRows(needs.db, {
     action: query.action,
-    organizationId: query.organization_id === undefined ? undefined : organizationUuid(query.organization_id),
+    organizationId: own ?? asked,
     from: query.from === undefined ? undefined : new Date(query.from),
     to: query.to === undefined ? undefined : new Date(query.to),
     before: query.cursor === undefined ? undefined : decodeCursor(query.cursor, needs.cursorSecret),
@@ -41,6 +57,14 @@ function present(row: Awaited<ReturnType<typeof listAuditRows>>[number]): AuditE
 
 function openValues(part: string, stored: Record<string, unknown>, personal: Record<string, string>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(stored).map(([name, value]) => [name, personal[`${part}.${name}`] ?? value]));
+}
+
+/** `undefined`: the caller reads everything. */
+function tenantOf(caller: Caller): string | undefined {
+  if (caller.kind !== "key" || caller.keyKind === "svc") return undefined;
+  const uuid = uuidOf("organization", caller.organizationId);
+  assert(uuid, "a key has an organization");
+  return uuid;
 }
 
 function organizationUuid(id: string): string {

@@ -1,6 +1,7 @@
 import { type Clock, Problem } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import type { Caller } from "@nexus/http";
+import { bearerOf, type Caller } from "@nexus/http";
+import { authenticateKey, isKey, type Verifier } from "@nexus/key-check";
 import { findSession } from "./find-session.ts";
 import type { SessionCache } from "./session-cache.ts";
 import type { SessionCookie } from "./session-cookie.ts";
@@ -24,8 +25,17 @@ export async function sessionOf(needs: Needs, request: Asking): Promise<Session 
   return token === undefined ? undefined : await findSession(needs, token);
 }
 
-/** Who is calling the published listener: a person by the session cookie. @throws Problem `unauthenticated` for a dead cookie */
-export async function authenticate(needs: Needs, request: Asking): Promise<Caller | undefined> {
+/**
+ * Who is calling the published listener: a program by its key, or a person by the session cookie.
+ * @throws Problem `unauthenticated` for a dead one, `forbidden`, `frozen`, or `unavailable` when nobody can tell
+ */
+export async function authenticate(
+  needs: Needs & { verifier: Pick<Verifier, "checker"> },
+  request: Asking & { headers: { authorization?: string | undefined }; ip: string },
+): Promise<Caller | undefined> {
+  const token = bearerOf(request.headers.authorization);
+  const { checker } = needs.verifier;
+  if (token !== undefined && isKey(checker, token)) return await authenticateKey(checker, token, request.ip);
   if (needs.sessionCookie.read(request.headers.cookie) === undefined) return undefined;
   const session = await sessionOf(needs, request);
   if (!session)

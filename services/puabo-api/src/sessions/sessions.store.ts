@@ -1,3 +1,4 @@
+import type { Change } from "@nexus/change-feed";
 import { toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
@@ -100,7 +101,10 @@ export async function revokeSession(tx: Db, id: string, now: Date, reason: strin
   return result.numUpdatedRows > 0n;
 }
 
-/** Tells every verifier; the last statement of its transaction, as later writers of the feed wait for its COMMIT. */
-export async function recordSessionChange(tx: Db, id: string, organizationId: string): Promise<void> {
-  await sql`SELECT record_change('session', ${id}::uuid, ${organizationId}::uuid)`.execute(tx);
+/** Puts it into the change feed; the last statement of its transaction, as later writers of the feed wait for its COMMIT. */
+export async function recordSessionChange(tx: Db, id: string, organizationId: string): Promise<Change> {
+  const { rows } = await sql<{
+    rev: bigint;
+  }>`SELECT record_change('session', ${id}::uuid, ${organizationId}::uuid) AS rev`.execute(tx);
+  return { rev: Number(rows[0]?.rev), kind: "session", subjectId: id, organizationId };
 }

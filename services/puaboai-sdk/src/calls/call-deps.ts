@@ -9,8 +9,8 @@ import {
   type PersonCaller,
   requestContext,
 } from "@nexus/http";
+import { keyRecordOf } from "@nexus/key-check";
 import type { KeyLimits } from "@nexus/limits";
-import { keyRecordOf } from "../authenticate.ts";
 import type { Catalogue, Model } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";

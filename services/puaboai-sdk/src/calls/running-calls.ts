@@ -6,8 +6,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Problem } from "@nexus/core";
 import type { KeyCaller, PersonCaller } from "@nexus/http";
-import type { FreezableUse, KeyChecker, Verifier } from "@nexus/key-check";
-import { keyRecordOf } from "../authenticate.ts";
+import { type FreezableUse, type KeyChecker, keyRecordOf, type Verifier } from "@nexus/key-check";
 
 export interface RunningCall {
   /** The model was chosen. @throws Problem `frozen`, or `unavailable` when nobody here can tell whether it is */
