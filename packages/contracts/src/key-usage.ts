@@ -26,5 +26,20 @@ export const KeyUsage = strictObject({
     { description: "oldest first; written in batches, so some seconds late" },
   ),
   total: Type.Integer({ minimum: 0, description: "valid uses" }),
+  quota: Type.Union(
+    [
+      strictObject({
+        limit: Type.Integer(),
+        used: Type.Integer({
+          description: "in this period; what processes hold counts as used until they have accounted for it",
+        }),
+        held: Type.Integer({ description: "of `used`: in blocks that processes hold and may not spend" }),
+        left: Type.Integer({ minimum: 0 }),
+        resets_at: Type.Union([Timestamp, Type.Null()], { description: "null: never" }),
+      }),
+      Type.Null(),
+    ],
+    { description: "how the key's quota stands; null for a key without one" },
+  ),
 });
 export type KeyUsage = Static<typeof KeyUsage>;

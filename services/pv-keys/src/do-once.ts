@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { assert } from "@nexus/core";
 import { withIdempotency } from "@nexus/db";
 import { callerOf, type FastifyReply, type FastifyRequest } from "@nexus/http";
@@ -27,9 +28,16 @@ export async function doOnce<A>(
   if (typeof key !== "string") return await work(deps);
   const caller = callerOf(request);
   assert(caller.kind !== "service", "no service comes to the published listener");
-  const content = [caller.organizationId, request.method, request.url, request.body];
+  const content = [caller.organizationId, request.method, request.url, fingerprint(deps.cursorSecret, request.body)];
   const asked = { service: "pv-keys", caller: caller.kind === "key" ? caller.keyId : caller.userId, key, content, holdsSecret };
   const once = await inChangeTransaction(deps, (tx) => withIdempotency(tx, asked, () => work({ ...deps, db: tx }), idsOf));
   if (once.replayed) reply.header("idempotent-replayed", "true");
   return once.answer;
+}
+
+/** Keyed: whoever reads the table must not be able to guess at a short secret in a body. */
+function fingerprint(key: Buffer, body: unknown): string {
+  return createHmac("sha256", key)
+    .update(JSON.stringify(body) ?? "")
+    .digest("base64url");
 }

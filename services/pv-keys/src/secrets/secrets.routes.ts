@@ -1,9 +1,11 @@
 /** Secrets for people, who put values in; and for the services that read them, on the private listener. */
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import * as contract from "@nexus/contracts/secrets";
 import { assert } from "@nexus/core";
 import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, callerOf, personOf, requestContext, type Server } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { getKeptSecret } from "./change-secret.ts";
 import { createSecret } from "./create-secret.ts";
 import { readSecret } from "./read-secret.ts";
@@ -30,12 +32,16 @@ function addCreateRoute(app: App, deps: Deps): void {
     schema: {
       summary: "Keep a secret; no answer ever holds its value",
       tags,
+      headers: idempotencyHeaders,
       body: contract.CreateSecretRequest,
       response: { 201: contract.SecretAnswer },
     },
     handler: async (request, reply) => {
       const input = { keeper: keeperOf(personOf(request)), request: request.body, context: requestContext(request) };
-      const secret = await createSecret({ ...deps, readers: readersOf(deps) }, input);
+      const readers = readersOf(deps);
+      const secret = await doOnce(deps, { request, reply, holdsSecret: false }, (within) =>
+        createSecret({ ...within, readers }, input),
+      );
       return reply.code(201).header("location", `/v1/secrets/${secret.id}`).send({ secret });
     },
   });
@@ -101,13 +107,15 @@ function addChangeRoutes(app: App, deps: Deps): void {
       summary: "Another value: the next version",
       tags,
       params: contract.SecretParams,
+      headers: idempotencyHeaders,
       body: contract.NewSecretValueRequest,
       response: { 201: contract.SecretAnswer },
     },
     handler: async (request, reply) => {
       const keeper = keeperOf(personOf(request));
       const input = { keeper, secretId: request.params.id, request: request.body, context: requestContext(request) };
-      return reply.code(201).send({ secret: await newSecretValue(deps, input) });
+      const secret = await doOnce(deps, { request, reply, holdsSecret: false }, (within) => newSecretValue(within, input));
+      return reply.code(201).send({ secret });
     },
   });
   app.route({

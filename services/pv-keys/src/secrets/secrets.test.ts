@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -357,6 +357,31 @@ describe("bad input", () => {
     },
   );
 });
+
+it("sent again under its Idempotency-Key a value is kept once; another value under that key is refused", async () => {
+  const value = fresh();
+  const body = { name: "once", value, readers: ["puaboai-sdk"] };
+  const create = { path: "/v1/secrets", body, other: { ...body, value: fresh() } };
+  const first = await twice(create);
+  const { id } = ((await first.json()) as { secret: Secret }).secret;
+  const next = { path: `/v1/secrets/${id}/versions`, body: { value: fresh() }, other: { value: fresh() } };
+  expect(await (await twice(next)).json()).toMatchObject({ secret: { id, version: 2 } });
+  expect(await (await ask({ name: "once", version: 1, organization_id: alice.organizationId })).json()).toMatchObject({ value });
+  // Of a short value a plain hash would be as good as the value.
+  const rows = await scene.owner.db.selectFrom("idempotency_keys").select("request_hash").execute();
+  const plain = JSON.stringify([alice.organizationId, "POST", "/v1/secrets", body]);
+  expect(rows.map((row) => row.request_hash.toString("hex"))).not.toContain(hash("sha256", plain, "hex"));
+});
+
+async function twice({ path, body, other }: { path: string; body: object; other: object }): Promise<Response> {
+  const headers = { "idempotency-key": randomUUID() };
+  const post = (content: object) => scene.call(`${services[0].url}${path}`, alice, { body: content, headers });
+  const [first, again] = [await post(body), await post(body)];
+  expect([first.status, again.status, again.headers.get("idempotent-replayed")]).toEqual([201, 201, "true"]);
+  expect(await again.json()).toEqual(await first.clone().json());
+  expect((await post(other)).status).toBe(422);
+  return first;
+}
 
 it("no value stands in a log, an answer, the audit log or any table", async () => {
   expect(values.length).toBeGreaterThan(30);

@@ -147,5 +147,24 @@ it("another organization's key has no usage, and a span that makes no sense is r
   for (const query of ["?from=2030-01-01T00:00:00Z", "?from=2020-01-01T00:00:00Z", "?by=week", "?from=x"]) {
     expect((await scene.call(`${url}/v1/keys/${key.id}/usage${query}`, alice)).status).toBe(422);
   }
-  expect(await usage(key.id)).toEqual({ data: [], total: 0 });
+  expect(await usage(key.id)).toEqual({ data: [], total: 0, quota: null });
+});
+
+it("tells how a quota stands: what a process holds counts as used, and comes back when it accounts for it", async () => {
+  const body = { name: "with quota", quota: { limit: 1000, refill: "month" } };
+  const { key, secret } = (await (await scene.call(`${url}/v1/keys`, alice, { body })).json()) as CreatedKey;
+  const now = new Date();
+  const nextMonth = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1));
+  const fresh = { limit: 1000, used: 0, held: 0, left: 1000, resets_at: nextMonth.toISOString() };
+  expect((await usage(key.id)).quota).toEqual(fresh);
+  await verify(secret, 3);
+  const { quota } = await usage(key.id);
+  expect(quota!.held).toBeGreaterThanOrEqual(1);
+  expect(quota!.used).toBeGreaterThanOrEqual(3);
+  expect(quota!.used + quota!.left).toBe(1000);
+  await end("SIGTERM");
+  await start();
+  expect((await usage(key.id)).quota).toEqual({ ...fresh, used: 3, left: 997 });
+  await scene.call(`${url}/v1/keys/${key.id}`, alice, { method: "PATCH", body: { quota: { limit: 2, refill: "never" } } });
+  expect((await usage(key.id)).quota).toMatchObject({ limit: 2, left: 0, resets_at: null });
 });
