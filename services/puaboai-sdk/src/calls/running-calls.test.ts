@@ -141,6 +141,19 @@ describe("a stream", () => {
     expect(await whole).toContain("[DONE]");
   });
 
+  test("whose key expires is cut then, and not one whose expiry was moved meanwhile", async () => {
+    provider.answerWith(chatStream({ texts: Array.from({ length: 60 }, () => "w "), delayMs: 50 }));
+    const expiresAt = Date.now() + 1200;
+    const [one, other] = [1, 2].map(() => scene.pvKeys.issue({ expires_at: new Date(expiresAt).toISOString() }));
+    const [cut, kept] = [reading(await call(one!.key)), reading(await call(other!.key))];
+    await Promise.all([cut.begun, kept.begun]);
+    await scene.pvKeys.change(other!.key, { expires_at: new Date(expiresAt + 3_600_000).toISOString() });
+    expect(await cut.whole).toContain('"code":"key_revoked"');
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
+    expect(Date.now()).toBeLessThan(expiresAt + 1000);
+    expect(await kept.whole).toContain("[DONE]");
+  });
+
   test("whose key ends by a rotation without overlap is cut", async () => {
     const { key } = scene.pvKeys.issue();
     const { begun, whole } = reading(await call(key));

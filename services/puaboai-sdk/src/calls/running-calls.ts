@@ -1,5 +1,5 @@
 /**
- * The calls under way. One whose key has ended, or that has been frozen, is cut: a receipt speaks of checks that start after it,
+ * The calls under way. One whose key has ended, by a change or by its own expiry, or that has been frozen, is cut: a receipt speaks of checks that start after it,
  * and a stream that was checked before must not outlive the revocation.
  */
 import { createHash } from "node:crypto";
@@ -26,6 +26,8 @@ export interface RunningCalls {
 interface Call {
   readonly isPerson: boolean;
   readonly key: string | undefined;
+  /** PostgreSQL's milliseconds at which the key expires, as far as is known. */
+  endsAt: number;
   use: FreezableUse;
   cutBy: Problem | undefined;
   cut: ((problem: Problem) => void) | undefined;
@@ -34,10 +36,14 @@ interface Call {
 
 /** How soon it is asked again about a key when nobody could tell. */
 const askAgainMs = 250;
+/** Longest wait for the soonest expiry before it is looked at again; a timer holds no longer time than 24 days. */
+const longestWaitMs = 60_000;
 
 export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "feed" | "checker" | "freezes">): RunningCalls {
   const calls = new Set<Call>();
-  const recheck = (call: Call, minRev: number): void => void cutIfEnded({ feed, checker }, call, minRev);
+  const recheck = (call: Call, minRev: number): void =>
+    void cutIfEnded({ feed, checker }, call, minRev).then(() => expiries.watch(call));
+  const expiries = openExpiries(calls, { now: () => feed.lease.now(), recheck: (call) => recheck(call, feed.position().rev) });
   // Heard after the checker has forgotten the key and the list of freezes is loaded.
   feed.onChange(({ kind, subjectId, rev }) => {
     if (kind === "key") for (const call of calls) if (call.use.keyId === `key_${subjectId}`) recheck(call, rev);
@@ -54,12 +60,14 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
       const call: Call = {
         isPerson: caller.kind === "person",
         key,
+        endsAt: expiryOf(keyRecordOf(caller)),
         use: useOf(caller),
         cutBy: undefined,
         cut: undefined,
         ended: false,
       };
       calls.add(call);
+      expiries.watch(call);
       // What happened between the check and here was told to nobody who knows of this call.
       if (key !== undefined && checker.peek(key)?.valid !== true) recheck(call, feed.position().rev);
       return {
@@ -84,6 +92,41 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
       };
     },
   };
+}
+
+interface Expiries {
+  /** The call's `endsAt` is new. */
+  watch(call: Call): void;
+}
+
+/** One timer for the key that expires soonest, however many calls there are. */
+function openExpiries(
+  calls: ReadonlySet<Call>,
+  { now, recheck }: { now: () => number; recheck: (call: Call) => void },
+): Expiries {
+  let timer: NodeJS.Timeout | undefined;
+  let due = Infinity;
+  const look = (): void => {
+    due = Infinity;
+    const at = now();
+    for (const call of calls) {
+      if (call.cutBy) continue;
+      if (call.endsAt > at) watch(call);
+      else recheck(call);
+    }
+  };
+  const watch = (call: Call): void => {
+    if (call.ended || call.cutBy || call.endsAt >= due) return;
+    due = call.endsAt;
+    clearTimeout(timer);
+    timer = setTimeout(look, Math.min(Math.max(due - now(), 0) + 1, longestWaitMs));
+    timer.unref();
+  };
+  return { watch };
+}
+
+function expiryOf(record: { expires_at: string | null } | null | undefined): number {
+  return record?.expires_at ? Date.parse(record.expires_at) : Infinity;
 }
 
 function useOf(caller: KeyCaller | PersonCaller): FreezableUse {
@@ -117,8 +160,8 @@ async function cutIfEnded(
   while (!call.ended && !call.cutBy) {
     try {
       const { record } = await checker.lookUp(digest, minRev);
-      const endsAt = record?.expires_at ? Date.parse(record.expires_at) : Infinity;
-      if (record?.state !== "active" || endsAt <= feed.lease.now()) cut(call, keyRevoked());
+      call.endsAt = expiryOf(record);
+      if (record?.state !== "active" || call.endsAt <= feed.lease.now()) cut(call, keyRevoked());
       return;
     } catch {
       await delay(askAgainMs, undefined, { ref: false });
