@@ -8,6 +8,7 @@ import {
   embeddingAnswer,
   type FakeUpstream,
   htmlError,
+  responsesAnswer,
   silence,
   startFakeUpstream,
   waitFor,
@@ -38,7 +39,12 @@ beforeAll(async () => {
     settings,
     `
 providers:
-  fake: { base_url: "${provider.baseUrl}", allow_private_network: true, api_key_env: FAKE_PROVIDER_KEY, first_byte_timeout_ms: 500 }
+  fake:
+    base_url: "${provider.baseUrl}"
+    allow_private_network: true
+    api_key_env: FAKE_PROVIDER_KEY
+    first_byte_timeout_ms: 500
+    wire_formats: [openai-chat, openai-embeddings, openai-responses]
 models:
   - { id: remote, provider: fake, upstream_model: fake-model, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
   - { id: remote-embedding, provider: fake, kind: embeddings, context_tokens: 8000, price: free }
@@ -157,6 +163,54 @@ describe("OpenAI's client", () => {
   });
 });
 
+describe("OpenAI's client, by the Responses API", () => {
+  const ask = { model: "remote", input: "say hello" };
+
+  it("gets a response, and what nobody knows goes through in both directions", async () => {
+    const fields = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`unknown_${n}`, { deep: [n, null, "\u00e9"] }]));
+    provider.answerWith(responsesAnswer({ more: fields }));
+    const answer = await client.responses.create({ ...ask, ...fields });
+    expect(answer.output_text).toBe("hello");
+    expect(answer).toMatchObject({ ...fields, usage: { input_tokens: 12, output_tokens: 9 } });
+    expect(provider.received.at(-1)?.path).toBe("/v1/responses");
+    expect(JSON.parse(provider.received.at(-1)?.body.toString() ?? "")).toEqual({ ...ask, ...fields, model: "fake-model" });
+  });
+
+  it("streams each event as it came", async () => {
+    provider.answerWith(responsesAnswer({ stream: true, texts: ["a", "b", "c"] }));
+    const events: OpenAI.Responses.ResponseStreamEvent[] = [];
+    for await (const event of await client.responses.create({ ...ask, stream: true })) events.push(event);
+    expect(events.map(({ sequence_number: number }) => number)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(events.flatMap((event) => (event.type === "response.output_text.delta" ? event.delta : [])).join("")).toBe("abc");
+  });
+
+  it("cannot leave an answer behind that nobody counts, nor use what no budget bounds", async () => {
+    expect(await errorOf(client.responses.create({ ...ask, background: true }))).toMatchObject({
+      status: 422,
+      param: "background",
+    });
+    const tools = [{ type: "web_search" as const }];
+    expect(await errorOf(client.responses.create({ ...ask, model: "priced", tools }))).toMatchObject({
+      status: 422,
+      param: "tools",
+    });
+    expect((await errorOf(client.responses.create({ ...ask, model: "embedded-echo" }))).message).toContain(
+      "not offered in the format",
+    );
+  });
+
+  it("hears of a stream that dies", async () => {
+    provider.answerWith(responsesAnswer({ stream: true, texts: ["a", "b", "c"], dieAfter: 5 }));
+    const stream = await client.responses.create({ ...ask, stream: true });
+    let text = "";
+    const read = async (): Promise<void> => {
+      for await (const event of stream) if (event.type === "response.output_text.delta") text += event.delta;
+    };
+    expect(await errorOf(read())).toMatchObject({ code: "upstream_failed" });
+    expect(text).toBe("ab");
+  });
+});
+
 describe("OpenAI's client throws its own class of error", () => {
   const chat = (model: string, from = client, rest: object = {}) => from.chat.completions.create({ model, messages, ...rest });
 
@@ -195,6 +249,22 @@ describe("OpenAI's client throws its own class of error", () => {
     });
     expect(put.status).toBe(200);
     expect((await chat("priced")).choices[0]?.message.content).toBe("hello");
+    for (const stream of [false, true]) {
+      provider.answerWith(responsesAnswer({ stream }));
+      const { data: answer, request_id: id } = await client.responses
+        .create({ model: "priced", input: "x", stream })
+        .withResponse();
+      if (stream) for await (const _ of answer as AsyncIterable<unknown>);
+      expect(JSON.parse(provider.received.at(-1)?.body.toString() ?? "")).toMatchObject({ max_output_tokens: 1000 });
+      const row = await waitFor(async () => {
+        const rows = (await (await fetch(`${platform.urls.ai}/v1/usage`, { headers: bearer(token) })).json()) as {
+          data: object[];
+        };
+        return rows.data.find((one) => "request_id" in one && one.request_id === id);
+      });
+      // 12 × 1,000 + 9 × 10,000 nano-dollars: the reasoning is part of the output.
+      expect(row).toMatchObject({ endpoint: "responses", usage_source: "provider", reasoning_tokens: 5, cost_nanos: "102000" });
+    }
   });
 
   it("for a provider that fails, is silent, or dies in the middle of a stream", async () => {

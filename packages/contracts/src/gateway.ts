@@ -55,3 +55,29 @@ export const EmbeddingRequest = Type.Object(
   },
   { description: "OpenAI embeddings request; every further field goes to the provider as it is" },
 );
+
+/** For the reference page; the body itself is handed on byte for byte. */
+export const MessagesRequest = Type.Object(
+  {
+    model: ModelName,
+    max_tokens: Type.Integer({ minimum: 1 }),
+    messages: Type.Array(Type.Unknown()),
+    stream: Type.Optional(Type.Boolean()),
+  },
+  { description: "Anthropic Messages request; every further field goes to the provider as it is" },
+);
+
+export const CountTokensRequest = Type.Object(
+  { model: ModelName, messages: Type.Array(Type.Unknown()) },
+  { description: "Anthropic token counting request; every further field goes to the provider as it is" },
+);
+
+export const ResponsesRequest = Type.Object(
+  {
+    model: ModelName,
+    input: Type.Unknown(),
+    stream: Type.Optional(Type.Boolean()),
+    max_output_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { description: "OpenAI Responses request; every further field goes to the provider as it is" },
+);

@@ -19,6 +19,7 @@ export {
   startFakeUpstream,
   type UpstreamScript,
 } from "./fake-upstream.ts";
+export { messagesAnswer, responsesAnswer } from "./fake-events.ts";
 export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
 export { type KeysScene, openKeysScene, type ScenePerson } from "./open-keys-scene.ts";
 export { someKeyRecord } from "./some-key-record.ts";

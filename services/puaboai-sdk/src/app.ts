@@ -4,12 +4,16 @@ import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf
 import { authenticateBearer, measureVerifier } from "@nexus/key-check";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
+import { authorizationOf } from "./calls/credential.ts";
 import { openAiErrors } from "./calls/openai-error.ts";
 import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
 import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
+import { messagesErrors } from "./messages/messages-error.ts";
+import { addMessagesRoutes } from "./messages/messages.routes.ts";
+import { addResponsesRoutes } from "./responses/responses.routes.ts";
 import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
 
@@ -26,9 +30,13 @@ export async function buildApp(deps: Deps): Promise<Server> {
     logger,
     metrics,
     clock,
-    authenticate: (request) => authenticateBearer({ checker: deps.verifier.checker, verifyPerson: deps.verifyPerson }, request),
+    authenticate: (request) =>
+      authenticateBearer(
+        { checker: deps.verifier.checker, verifyPerson: deps.verifyPerson },
+        { headers: { authorization: authorizationOf(request) }, ip: request.ip },
+      ),
     translate,
-    dialects: [openAiErrors],
+    dialects: [openAiErrors, messagesErrors],
     health: healthChecks(deps),
     readiness: async () => (await database.pendingMigrations()).map((name) => `migration ${name} is missing`),
     serviceTokens: deps.serviceTokens,
@@ -43,6 +51,8 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);
   addEmbeddingRoutes(server.published, calls);
+  addMessagesRoutes(server.published, calls);
+  addResponsesRoutes(server.published, calls);
   return server;
 }
 

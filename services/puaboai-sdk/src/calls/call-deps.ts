@@ -1,7 +1,6 @@
 import { assert, type Clock, Problem } from "@nexus/core";
 import {
   addLogFields,
-  bearerOf,
   callerOf,
   type FastifyReply,
   type FastifyRequest,
@@ -16,6 +15,7 @@ import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
 import { type CallLedger, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
+import { credentialOf } from "./credential.ts";
 import type { RunningCall, RunningCalls } from "./running-calls.ts";
 
 /** What the routes that call models need. */
@@ -75,7 +75,7 @@ async function runCall(
     traceId: requestContext(request).trace_id,
   });
   deps.gate.enter();
-  const running = deps.runningCalls.begin(caller, caller.kind === "key" ? bearerOf(request.headers.authorization) : undefined);
+  const running = deps.runningCalls.begin(caller, caller.kind === "key" ? credentialOf(request) : undefined);
   try {
     if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new Problem("malformed_json", "the body is empty");
     await work({ ledger, running, caller, body: request.body });

@@ -78,8 +78,8 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       model = chosen;
       Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
     },
-    async begin(most) {
-      bound = most;
+    async begin(tokens) {
+      bound = tokens;
       if (model && model.price !== "free") reservation = await setAside(deps, origin, row, priceStamp(bound, model.price));
       deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
@@ -121,8 +121,10 @@ async function setAside(
   origin: CallOrigin,
   row: UsageRow,
   cost: ReturnType<typeof priceStamp>,
-): Promise<Reservation> {
+): Promise<Reservation | undefined> {
   row.price = cost.price;
+  // What can cost nothing needs nobody's money.
+  if (cost.amount === 0n) return undefined;
   const wanted = { organizationId: row.organizationId, amount: cost.amount, requestId: origin.requestId };
   const reservation = await deps.budgets.reserve(wanted);
   row.budgetId = reservation.budgetId;

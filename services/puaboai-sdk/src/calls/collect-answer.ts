@@ -2,7 +2,6 @@ import { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { isJson, mediaTypeOf, passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
-import { findUsage } from "../usage/find-usage.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, takeOver } from "./exchange.ts";
 import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
@@ -102,8 +101,8 @@ function refuse(call: ForwardedCall, head: AnswerHead): Problem {
 }
 
 function usageOf(call: ForwardedCall, body: Buffer): CallEnd["usage"] {
-  const tokens = findUsage(body);
+  const tokens = call.wire.findUsage(body);
   if (tokens) return { source: "provider", tokens };
-  const output = call.path === "/embeddings" ? 0 : Math.ceil(body.length / 3);
+  const output = call.wire.answersText ? Math.ceil(body.length / 3) : 0;
   return { source: "counted", tokens: { input: call.countedInput, output, cachedInput: 0, reasoning: 0 } };
 }

@@ -14,7 +14,8 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   let sink: AnswerSink | undefined;
   let gone = false;
   if (call.running.cutBy) throw call.running.cutBy;
-  const upstreamCall = call.model.upstream.post(call.path, call.body, call.ledger.requestId, {
+  const request = { path: call.wire.path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
+  const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };
       sink = isStream(call, status, headers)

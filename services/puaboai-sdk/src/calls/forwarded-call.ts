@@ -1,17 +1,20 @@
 import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import type { WireFormat } from "../wire/wire-format.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** A call whose body is ready for the provider and whose money is set aside. */
 export interface ForwardedCall extends Exchange {
   model: RemoteModel;
-  path: "/chat/completions" | "/embeddings";
+  /** Of the request and of the answer. */
+  wire: WireFormat;
   body: Buffer;
+  /** Of the client, for the provider. */
+  headers?: Readonly<Record<string, string>> | undefined;
   /** The client wants a stream. */
   stream: boolean;
-  withholdsUsageFrame: boolean;
   /** What the input is billed when the provider does not say, tokens. */
   countedInput: number;
   logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;

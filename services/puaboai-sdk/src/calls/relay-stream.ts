@@ -1,20 +1,19 @@
 import type { ServerResponse } from "node:http";
 import type { Problem } from "@nexus/core";
-import { sseTap } from "../chat/sse-tap.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { sseTap } from "../wire/sse-tap.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
-import { errorFrame } from "./openai-error.ts";
 
 /**
  * Hands a stream on frame by frame. The head leaves together with the first frame; before that a failure is still an ordinary
- * error answer, after it a last frame says so and the stream ends without `[DONE]`.
+ * error answer, after it a last frame says so and the stream ends without its proper end.
  */
 export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
-  const tap = sseTap({ withholdsUsageFrame: call.withholdsUsageFrame });
+  const tap = sseTap(call.wire.openFrameReader());
   let raw: ServerResponse | undefined;
 
   function settle(outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void {
@@ -40,7 +39,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   function stop(outcome: "error" | "aborted", problem: Problem): void {
     settle(outcome, problem);
     if (raw) {
-      raw.end(errorFrame(problem, call.ledger.requestId));
+      raw.end(call.wire.errorFrame(problem, call.ledger.requestId));
       controls.resolve();
     } else {
       controls.reject(problem);

@@ -2,7 +2,7 @@ import { discoverLocalServers, type LocalServer } from "../embedded/discover-loc
 import type { LocalModels } from "../local-model.ts";
 import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
-import type { ProviderSettings } from "../settings/provider-settings.ts";
+import { type ProviderSettings, usualWireFormats } from "../settings/provider-settings.ts";
 import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
 
 interface OpenModelsOptions {
@@ -55,6 +55,7 @@ function foundProvider(server: LocalServer): ProviderSettings {
     maxConcurrent: 100,
     outputCapField: "max_tokens",
     takesStreamOptions: true,
+    wireFormats: usualWireFormats,
   };
 }
 

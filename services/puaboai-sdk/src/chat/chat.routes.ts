@@ -5,8 +5,10 @@ import { allowedModels, type CallDeps, type OpenCall, routed, withLedger } from 
 import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
+import { requireWireFormat } from "../wire/require-wire-format.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
+import { chatWire, chatWireWithOurUsage } from "./chat-wire.ts";
 import { readLocalChat } from "./local-chat-request.ts";
 
 export function addChatRoutes(app: App, deps: CallDeps): void {
@@ -24,7 +26,7 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
         routed(call, model);
         requireKind(model, "chat");
         const exchange = { reply, ledger: call.ledger, running: call.running };
-        if (model.upstream) return await forward(deps, call, { exchange, chat, model });
+        if (model.upstream) return await forward(deps, call, { exchange, chat, model: requireWireFormat(model, chatWire.name) });
         const asked = readLocalChat(chat);
         await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));
         await answerLocally({ ...exchange, model, chat, asked, now: deps.clock.now() });
@@ -52,10 +54,9 @@ async function forward(
   await forwardCall({
     ...exchange,
     model,
-    path: "/chat/completions",
+    wire: provider.takesStreamOptions && !chat.wantsUsageFrame ? chatWireWithOurUsage : chatWire,
     body,
     stream: chat.stream,
-    withholdsUsageFrame: chat.stream && provider.takesStreamOptions && !chat.wantsUsageFrame,
     countedInput: countedInput(sized, bound),
     logRefusal: deps.logRefusal,
   });

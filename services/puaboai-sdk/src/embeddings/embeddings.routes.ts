@@ -4,8 +4,10 @@ import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, routed, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
+import { requireWireFormat } from "../wire/require-wire-format.ts";
 import { embedLocally } from "./embed-locally.ts";
 import { readEmbeddingRequest, upstreamEmbeddingBody } from "./embedding-request.ts";
+import { embeddingsWire } from "./embeddings-wire.ts";
 import { readLocalEmbedding } from "./local-embedding-request.ts";
 
 export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
@@ -31,15 +33,15 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
           await ledger.begin(bound);
           return await embedLocally({ ...exchange, model, asked: local });
         }
+        const remote = requireWireFormat(model, embeddingsWire.name);
         const upstreamBody = upstreamEmbeddingBody(asked, model.upstreamModel);
         await ledger.begin(bound);
         await forwardCall({
           ...exchange,
-          model,
-          path: "/embeddings",
+          model: remote,
+          wire: embeddingsWire,
           body: upstreamBody,
           stream: false,
-          withholdsUsageFrame: false,
           countedInput: countedInput(sized, bound),
           logRefusal: deps.logRefusal,
         });

@@ -25,6 +25,7 @@ const settings = (change: Partial<ProviderSettings> = {}): ProviderSettings => (
   maxConcurrent: 2,
   outputCapField: "max_tokens",
   takesStreamOptions: true,
+  wireFormats: ["openai-chat"],
   ...change,
 });
 
@@ -47,15 +48,18 @@ interface Answer {
 function ask(of: Upstream = upstream): { call: ReturnType<Upstream["post"]>; answer: Promise<Answer> } {
   const { promise, resolve } = Promise.withResolvers<Answer>();
   const answer: Answer = { body: "" };
-  const call = of.post("/chat/completions", Buffer.from("{}"), "req_1", {
-    onHead: (status, headers) => void Object.assign(answer, { status, headers }),
-    onData: (chunk) => {
-      answer.body += chunk.toString();
-      return true;
+  const call = of.post(
+    { path: "/chat/completions", body: Buffer.from("{}"), requestId: "req_1" },
+    {
+      onHead: (status, headers) => void Object.assign(answer, { status, headers }),
+      onData: (chunk) => {
+        answer.body += chunk.toString();
+        return true;
+      },
+      onEnd: () => resolve(answer),
+      onFailure: (failure) => resolve({ ...answer, failure }),
     },
-    onEnd: () => resolve(answer),
-    onFailure: (failure) => resolve({ ...answer, failure }),
-  });
+  );
   return { call, answer: promise };
 }
 

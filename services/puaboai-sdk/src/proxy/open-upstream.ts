@@ -23,11 +23,20 @@ interface UpstreamCall {
   resume(): void;
 }
 
+interface UpstreamRequest {
+  /** Below the base URL. */
+  path: string;
+  body: Buffer;
+  requestId: string;
+  /** Further ones, in lower case. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
 /** One provider, with its connections. */
 export interface Upstream {
   readonly settings: ProviderSettings;
   /** @throws Problem `unavailable` when too many calls are under way, or the provider's secret is not there yet */
-  post(path: "/chat/completions" | "/embeddings", body: Buffer, requestId: string, receiver: UpstreamReceiver): UpstreamCall;
+  post(request: UpstreamRequest, receiver: UpstreamReceiver): UpstreamCall;
   close(): Promise<void>;
 }
 
@@ -59,16 +68,19 @@ export function openUpstream(settings: ProviderSettings, credential: Credential 
     "user-agent": "nexus-cos",
     ...settings.headers,
   });
-  const headers = fixed.filter(([name]) => !credential || name !== settings.auth.header).flat();
+  const usual = fixed.filter(([name]) => !credential || name !== settings.auth.header);
+  const headers = usual.flat();
   let active = 0;
   return {
     settings,
-    post(path, body, requestId, receiver) {
+    post({ path, body, requestId, headers: more }, receiver) {
       if (active >= settings.maxConcurrent) {
         throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
       }
       const shown = credential ? secretHeader(settings, credential()) : [];
-      const sent = [...headers, ...shown, "x-request-id", requestId];
+      // What the client says of itself goes before what the configuration says of every call.
+      const sent = [...(more ? usual.filter(([name]) => !(name in more)).flat() : headers), ...shown, "x-request-id", requestId];
+      for (const name in more) sent.push(name, more[name] ?? "");
       active++;
       const options = { method: "POST" as const, path: basePath + path, headers: sent, body };
       return dispatch(pool, options, { receiver, deadlines: settings.deadlines, done: () => void active-- });

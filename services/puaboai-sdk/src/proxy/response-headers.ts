@@ -19,7 +19,7 @@ export function passingHeaders(headers: UpstreamHeaders): Record<string, string>
     const value = headers[name];
     if (typeof value === "string") kept[name] = value;
   }
-  const requestId = headers["x-request-id"];
+  const requestId = headers["x-request-id"] ?? headers["request-id"];
   if (typeof requestId === "string") kept["x-upstream-request-id"] = requestId;
   return kept;
 }

@@ -1,11 +1,12 @@
 import type { Node } from "yaml";
+import { type WireFormatName, wireFormatNames } from "../wire/wire-format.ts";
 import { isPrivateHost } from "./private-address.ts";
-import { entriesOf, fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
 /** A provider as data: where it is, how it is spoken to, how long it may take. */
 export interface ProviderSettings {
   name: string;
-  /** Without a trailing slash; `/chat/completions` is appended. */
+  /** Without a trailing slash; the path of the wire format is appended. */
   baseUrl: string;
   /** Where the secret comes from; absent: the provider wants none. */
   secret: { env: string } | { file: string } | { vault: string } | undefined;
@@ -22,6 +23,8 @@ export interface ProviderSettings {
   outputCapField: "max_tokens" | "max_completion_tokens";
   /** Some older servers refuse `stream_options`. */
   takesStreamOptions: boolean;
+  /** What it speaks. */
+  wireFormats: readonly WireFormatName[];
 }
 
 /** Milliseconds. */
@@ -35,6 +38,9 @@ export interface ProviderDeadlines {
   /** From sending the request to the last byte. */
   totalMs: number;
 }
+
+/** What most servers that call themselves compatible with OpenAI speak. */
+export const usualWireFormats: readonly WireFormatName[] = ["openai-chat", "openai-embeddings"];
 
 const names = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
@@ -88,6 +94,7 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
     ? (fields.oneOf("output_cap_field", ["max_tokens", "max_completion_tokens"]) ?? "max_tokens")
     : "max_tokens";
   const takesStreamOptions = fields.flagOr("takes_stream_options", true);
+  const wireFormats = fields.has("wire_formats") ? readWireFormats(file, fields) : usualWireFormats;
   if (baseUrl === undefined) return undefined;
   return {
     name,
@@ -100,7 +107,18 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
     maxConcurrent,
     outputCapField,
     takesStreamOptions,
+    wireFormats,
   };
+}
+
+function readWireFormats(file: YamlFile, fields: YamlFields): WireFormatName[] {
+  const path = `${fields.path}.wire_formats`;
+  const found = itemsOf(file, fields.child("wire_formats"), path).flatMap((item): WireFormatName[] => {
+    const name = wireFormatNames.find((one) => one === scalarSource(item));
+    if (name === undefined) file.refuse(item, path, `must hold some of ${wireFormatNames.join(", ")}`);
+    return name === undefined ? [] : [name];
+  });
+  return [...new Set(found)];
 }
 
 function readBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean): string | undefined {

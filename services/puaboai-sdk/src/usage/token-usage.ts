@@ -23,11 +23,15 @@ export function readTokenUsage(value: unknown): TokenUsage | undefined {
   return { input, output, cachedInput: Math.min(cached ?? 0, input), reasoning: reasoning ?? 0 };
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
 // 2^40 tokens are more than any call can have: a larger figure is a lie or a mistake, and would overflow the ledger.
+export function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 2 ** 40;
+}
+
 function count(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 2 ** 40 ? value : undefined;
+  return isCount(value) ? value : undefined;
 }

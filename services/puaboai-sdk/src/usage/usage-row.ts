@@ -9,7 +9,7 @@ export interface UsageRow {
   organizationId: string;
   keyId: string | null;
   userId: string | null;
-  endpoint: "chat.completions" | "embeddings";
+  endpoint: "chat.completions" | "embeddings" | "messages" | "messages.count_tokens" | "responses";
   model: string;
   provider: string;
   upstreamModel: string;

@@ -3,7 +3,6 @@
  * noted; the frame that only we asked for stays here. An unfinished frame waits for its end, so that whatever happens upstream
  * the client's stream stops between frames and an error frame can follow.
  */
-import { findUsage } from "../usage/find-usage.ts";
 import type { TokenUsage } from "../usage/token-usage.ts";
 
 export interface SseTap {
@@ -14,9 +13,9 @@ export interface SseTap {
   state(): SseState;
 }
 
-interface SseState {
+export interface SseState {
   usage: TokenUsage | undefined;
-  /** The frame `[DONE]` came. */
+  /** The frame came that ends every whole stream. */
   done: boolean;
   /** The upstream sent an error frame. */
   failed: boolean;
@@ -24,13 +23,18 @@ interface SseState {
   countedTokens: number;
 }
 
+/** `content` is what a model wrote, `control` frames it, and `ours` only we asked for: it stays here. */
+export type FrameKind = "content" | "control" | "ours";
+
+/** Notes in the state what a frame tells. @param data the beginning of its data, enough to tell what it is */
+export type FrameReader = (frame: Buffer, data: string, state: SseState) => FrameKind;
+
 const newline = 0x0a;
 const carriageReturn = 0x0d;
-const usageName = Buffer.from('"usage"');
 // A usage frame is a few hundred bytes. A longer unfinished frame is content and need not wait; it bounds what is held.
 const longestHeld = 1 << 20;
 
-export function sseTap(options: { withholdsUsageFrame: boolean }): SseTap {
+export function sseTap(read: FrameReader): SseTap {
   const state: SseState = { usage: undefined, done: false, failed: false, countedTokens: 0 };
   const count = tokenCounter();
   let held: Buffer[] = [];
@@ -40,16 +44,9 @@ export function sseTap(options: { withholdsUsageFrame: boolean }): SseTap {
   function take(frame: Buffer): boolean {
     const data = dataOf(frame);
     if (!data) return true;
-    if (data.startsWith("[DONE]")) {
-      state.done = true;
-      return true;
-    }
-    if (data.startsWith('{"error"')) state.failed = true;
-    const usage = frame.includes(usageName) ? findUsage(frame) : undefined;
-    if (usage) state.usage = usage;
-    const isUsageFrame = usage !== undefined && hasNoChoices(frame);
-    if (!isUsageFrame) state.countedTokens = count(frame.length);
-    return !(isUsageFrame && options.withholdsUsageFrame);
+    const kind = read(frame, data, state);
+    if (kind === "content") state.countedTokens = count(frame.length);
+    return kind !== "ours";
   }
 
   return {
@@ -102,11 +99,7 @@ function joined(buffers: Buffer[]): Buffer | undefined {
 function dataOf(frame: Buffer): string | undefined {
   const at = frame.indexOf("data:");
   if (at === -1) return undefined;
-  return frame.toString("latin1", at + 5, at + 5 + 32).trimStart();
-}
-
-function hasNoChoices(frame: Buffer): boolean {
-  return /"choices"\s*:\s*\[\s*\]/.test(frame.toString("latin1"));
+  return frame.toString("latin1", at + 5, at + 5 + 64).trimStart();
 }
 
 /**

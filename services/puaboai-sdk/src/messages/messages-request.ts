@@ -1,0 +1,70 @@
+/** The few fields of an Anthropic Messages request that the gateway acts on; everything else is the upstream's. */
+import { longestModelName } from "../chat/chat-request.ts";
+import { fieldReader } from "../json/read-fields.ts";
+import { type ObjectScan, scanObject } from "../json/scan-object.ts";
+import { setMember, splice } from "../json/splice.ts";
+import { paidToolsIn } from "../wire/paid-tools.ts";
+
+export interface MessagesRequest {
+  /** As it came. */
+  body: Buffer;
+  model: string;
+  stream: boolean;
+  /** `max_tokens`, which this API requires, thinking included. */
+  outputCap: number;
+  choices: 1;
+  /** Images or documents are inside: bytes say nothing about their tokens. */
+  hasMedia: boolean;
+  /** What the provider would do and bill beside tokens, such as `web_search_20250305`. */
+  paidTools: readonly string[];
+  scan: ObjectScan;
+}
+
+const largestCap = 2 ** 31;
+const wanted: ReadonlySet<string> = new Set(["model", "stream", "max_tokens", "tools", "mcp_servers", "container"]);
+/** A content block of an image, a document or an uploaded file has a source. */
+const mediaNames: ReadonlySet<string> = new Set(["source", "file_id"]);
+
+/** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
+export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): MessagesRequest {
+  let hasMedia = false;
+  const scan = scanObject(body, {
+    wanted,
+    noteInnerName: (name) => {
+      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
+    },
+  });
+  const fields = fieldReader(body, scan);
+  const model = fields.text("model", longestModelName);
+  if (!scan.values.has("model")) fields.refuse("model", "is required");
+  const stream = fields.flag("stream") ?? false;
+  const outputCap = fields.count("max_tokens", largestCap);
+  if (needsCap && !scan.values.has("max_tokens")) fields.refuse("max_tokens", "is required");
+  fields.finish();
+  const servers = ["mcp_servers", "container"].filter((name) => scan.values.has(name));
+  return {
+    body,
+    model: model ?? "",
+    stream,
+    outputCap: outputCap ?? 1,
+    choices: 1,
+    hasMedia,
+    paidTools: [...servers, ...paidToolsIn(body, scan, isPaid)],
+    scan,
+  };
+}
+
+/** Tools that run at the provider; those that a client runs cost their tokens alone. */
+function isPaid(type: string): boolean {
+  return !/^(?:custom|bash_\d+|text_editor_\d+|computer_\d+|memory_\d+)$/.test(type);
+}
+
+/** The client's own bytes with the upstream's name of the model, and no cap above what the model can write. */
+export function upstreamMessagesBody(
+  request: MessagesRequest,
+  { upstreamModel, mostTokens }: { upstreamModel: string; mostTokens: number },
+): Buffer {
+  const splices = request.model === upstreamModel ? [] : [setMember(request.scan, "model", JSON.stringify(upstreamModel))];
+  if (request.outputCap > mostTokens) splices.push(setMember(request.scan, "max_tokens", String(mostTokens)));
+  return splice(request.body, splices);
+}

@@ -1,0 +1,46 @@
+import { dataOf, memberAt } from "../wire/member-at.ts";
+import type { FrameReader } from "../wire/sse-tap.ts";
+import type { WireFormat } from "../wire/wire-format.ts";
+import { messagesErrorFrame } from "./messages-error.ts";
+import { mergeUsage } from "./read-usage.ts";
+
+/** Anthropic's Messages API, as https://docs.anthropic.com/en/api/messages and …/messages-streaming describe it. */
+export const messagesWire: WireFormat = {
+  name: "anthropic-messages",
+  path: "/messages",
+  findUsage: (answer) => mergeUsage(undefined, memberAt(answer, ["usage"])),
+  answersText: true,
+  openFrameReader: () => readMessagesFrame,
+  errorFrame: messagesErrorFrame,
+  passingRequestHeaders: ["anthropic-version", "anthropic-beta"],
+};
+
+/** Counts tokens before a call; answers with no usage of its own, and costs nothing. */
+export const countTokensWire: WireFormat = {
+  ...messagesWire,
+  path: "/messages/count_tokens",
+  findUsage: () => ({ input: 0, output: 0, cachedInput: 0, reasoning: 0 }),
+};
+
+/** Where the events hold figures. */
+const usagePlaces: Readonly<Record<string, readonly string[]>> = {
+  message_start: ["message", "usage"],
+  message_delta: ["usage"],
+};
+
+const readMessagesFrame: FrameReader = (frame, data, state) => {
+  const type = typeOf(frame, data);
+  if (type === "content_block_delta") return "content";
+  if (type === "error") state.failed = true;
+  if (type === "message_stop") state.done = true;
+  const place = type === undefined ? undefined : usagePlaces[type];
+  const usage = place && mergeUsage(state.usage, memberAt(dataOf(frame), place));
+  if (usage) state.usage = usage;
+  return "control";
+};
+
+/** The name of the event; its data says the same. */
+function typeOf(frame: Buffer, data: string): string | undefined {
+  const named = /^event: ?([a-z_]+)/.exec(frame.toString("latin1", 0, 40));
+  return named?.[1] ?? /^\{\s*"type"\s*:\s*"([a-z_]+)"/.exec(data)?.[1];
+}

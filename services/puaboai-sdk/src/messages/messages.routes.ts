@@ -1,0 +1,92 @@
+import { CountTokensRequest, MessagesRequest as RequestBody } from "@nexus/contracts/gateway";
+import type { App, FastifyReply, FastifyRequest } from "@nexus/http";
+import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
+import { allowedModels, type CallDeps, type OpenCall, routed, withLedger } from "../calls/call-deps.ts";
+import { forwardCall } from "../calls/forward-call.ts";
+import type { RemoteModel } from "../catalogue/catalogue.ts";
+import { noTokens } from "../usage/token-usage.ts";
+import { refusePaidTools } from "../wire/paid-tools.ts";
+import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
+import { requireWireFormat } from "../wire/require-wire-format.ts";
+import { type MessagesRequest, readMessagesRequest, upstreamMessagesBody } from "./messages-request.ts";
+import { countTokensWire, messagesWire } from "./messages-wire.ts";
+
+const config = { permission: "scope:ai:chat", rawBody: true } as const;
+const tags = ["models"];
+
+export function addMessagesRoutes(app: App, deps: CallDeps): void {
+  const { bodyLimitBytes: bodyLimit } = deps;
+  app.route({
+    method: "POST",
+    url: "/v1/messages",
+    config,
+    bodyLimit,
+    schema: { summary: "Anthropic message, whole or streamed", tags, body: RequestBody },
+    handler: async (request, reply) => {
+      reply.raw.setHeader("request-id", request.requestId);
+      await withLedger(deps, { request, reply, endpoint: "messages" }, async (call) => {
+        const asked = readMessagesRequest(call.body);
+        const model = find(deps, call, asked);
+        refusePaidTools(asked.paidTools, model.price);
+        const sized = { ...asked, bodyBytes: call.body.length };
+        const bound = boundUsage(sized, model);
+        const { upstreamModel, maxOutputTokens } = model;
+        const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
+        await call.ledger.begin(bound);
+        await forwardCall({
+          ...exchangeOf(call, { request, reply }),
+          model,
+          wire: messagesWire,
+          body,
+          stream: asked.stream,
+          countedInput: countedInput(sized, bound),
+          logRefusal: deps.logRefusal,
+        });
+      });
+      return reply;
+    },
+  });
+  addCountRoute(app, deps);
+}
+
+/** Free of charge at the provider, so it reserves nothing; it still is a call with a row of its own. */
+function addCountRoute(app: App, deps: CallDeps): void {
+  app.route({
+    method: "POST",
+    url: "/v1/messages/count_tokens",
+    config,
+    bodyLimit: deps.bodyLimitBytes,
+    schema: { summary: "Count the tokens of an Anthropic message before sending it", tags, body: CountTokensRequest },
+    handler: async (request, reply) => {
+      reply.raw.setHeader("request-id", request.requestId);
+      await withLedger(deps, { request, reply, endpoint: "messages.count_tokens" }, async (call) => {
+        const asked = readMessagesRequest(call.body, { needsCap: false });
+        const model = find(deps, call, asked);
+        const body = upstreamMessagesBody(asked, { upstreamModel: model.upstreamModel, mostTokens: Infinity });
+        await call.ledger.begin(noTokens);
+        const exchange = exchangeOf(call, { request, reply });
+        await forwardCall({
+          ...exchange,
+          model,
+          wire: countTokensWire,
+          body,
+          stream: false,
+          countedInput: 0,
+          logRefusal: deps.logRefusal,
+        });
+      });
+      return reply;
+    },
+  });
+}
+
+function find(deps: CallDeps, call: OpenCall, asked: MessagesRequest): RemoteModel {
+  call.ledger.asked(asked.model, asked.stream);
+  const model = deps.catalogue.find(asked.model, allowedModels(call.caller));
+  routed(call, model);
+  return requireWireFormat(model, messagesWire.name);
+}
+
+function exchangeOf({ ledger, running }: OpenCall, { request, reply }: { request: FastifyRequest; reply: FastifyReply }) {
+  return { reply, ledger, running, headers: passingRequestHeaders(request, messagesWire) };
+}

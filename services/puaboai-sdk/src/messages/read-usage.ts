@@ -1,0 +1,18 @@
+/** The figures of Anthropic's Messages API: what came from the cache and what went into it stands beside `input_tokens`. */
+import { isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
+
+/**
+ * Adds what one `usage` object tells to what is known: a stream tells its input first, and its output, counted from the
+ * beginning, again and again. Figures that cannot be counts are taken as absent.
+ */
+export function mergeUsage(known: TokenUsage | undefined, value: unknown): TokenUsage | undefined {
+  if (!isObject(value)) return known;
+  const count = (name: string): number | undefined => (isCount(value[name]) ? value[name] : undefined);
+  const plain = count("input_tokens");
+  const output = count("output_tokens");
+  if (plain === undefined && output === undefined) return known;
+  const cachedInput = count("cache_read_input_tokens") ?? (plain === undefined ? known?.cachedInput : undefined) ?? 0;
+  const written = count("cache_creation_input_tokens") ?? 0;
+  const input = plain === undefined ? (known?.input ?? 0) : plain + cachedInput + written;
+  return { input, output: output ?? known?.output ?? 0, cachedInput, reasoning: 0 };
+}

@@ -1,0 +1,75 @@
+/** The few fields of an OpenAI Responses request that the gateway acts on; everything else is the upstream's. */
+import { longestModelName } from "../chat/chat-request.ts";
+import { fieldReader } from "../json/read-fields.ts";
+import { type ObjectScan, scanObject } from "../json/scan-object.ts";
+import { setMember, splice } from "../json/splice.ts";
+import { paidToolsIn } from "../wire/paid-tools.ts";
+
+export interface ResponsesRequest {
+  /** As it came. */
+  body: Buffer;
+  model: string;
+  stream: boolean;
+  /** `max_output_tokens`, reasoning included. */
+  outputCap: number | undefined;
+  choices: 1;
+  /** Bytes say nothing about the tokens: media are inside, or a conversation that the provider keeps. */
+  hasMedia: boolean;
+  /** What the provider would do and bill beside tokens, such as `web_search`. */
+  paidTools: readonly string[];
+  scan: ObjectScan;
+}
+
+const largestCap = 2 ** 31;
+const wanted: ReadonlySet<string> = new Set([
+  "model",
+  "stream",
+  "max_output_tokens",
+  "background",
+  "tools",
+  "previous_response_id",
+  "conversation",
+  "prompt",
+]);
+const keptElsewhere = ["previous_response_id", "conversation", "prompt"];
+const mediaNames: ReadonlySet<string> = new Set(["image_url", "file_id", "file_data", "file_url", "input_audio"]);
+
+/** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
+export function readResponsesRequest(body: Buffer): ResponsesRequest {
+  let hasMedia = false;
+  const scan = scanObject(body, {
+    wanted,
+    noteInnerName: (name) => {
+      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
+    },
+  });
+  const fields = fieldReader(body, scan);
+  const model = fields.text("model", longestModelName);
+  if (!scan.values.has("model")) fields.refuse("model", "is required");
+  const stream = fields.flag("stream") ?? false;
+  const outputCap = fields.count("max_output_tokens", largestCap);
+  // Its figures would come when nobody is there to count them.
+  if (fields.flag("background") === true) fields.refuse("background", "must be false: answers are counted as they pass");
+  fields.finish();
+  return {
+    body,
+    model: model ?? "",
+    stream,
+    outputCap,
+    choices: 1,
+    hasMedia: hasMedia || keptElsewhere.some((name) => scan.values.has(name)),
+    paidTools: paidToolsIn(body, scan, (type) => type !== "function" && type !== "custom"),
+    scan,
+  };
+}
+
+/** The client's own bytes with the upstream's name of the model, and a cap where there is none or a larger one. */
+export function upstreamResponsesBody(
+  request: ResponsesRequest,
+  { upstreamModel, mostTokens }: { upstreamModel: string; mostTokens: number },
+): Buffer {
+  const splices = request.model === upstreamModel ? [] : [setMember(request.scan, "model", JSON.stringify(upstreamModel))];
+  if ((request.outputCap ?? Infinity) > mostTokens)
+    splices.push(setMember(request.scan, "max_output_tokens", String(mostTokens)));
+  return splice(request.body, splices);
+}

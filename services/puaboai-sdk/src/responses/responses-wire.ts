@@ -1,0 +1,58 @@
+import type { Problem, RequestId } from "@nexus/core";
+import { problemDocument } from "@nexus/http";
+import { isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
+import { dataOf, memberAt } from "../wire/member-at.ts";
+import type { FrameReader } from "../wire/sse-tap.ts";
+import type { WireFormat } from "../wire/wire-format.ts";
+
+/** OpenAI's Responses API, as https://platform.openai.com/docs/api-reference/responses and …/responses-streaming describe it. */
+export const responsesWire: WireFormat = {
+  name: "openai-responses",
+  path: "/responses",
+  findUsage: (answer) => readUsage(memberAt(answer, ["usage"])),
+  answersText: true,
+  openFrameReader: () => readResponsesFrame,
+  errorFrame,
+  passingRequestHeaders: [],
+};
+
+/** What it counts: what came from the cache is part of the input, reasoning part of the output. */
+function readUsage(value: unknown): TokenUsage | undefined {
+  if (!isObject(value) || !isCount(value["input_tokens"])) return undefined;
+  const { input_tokens: input, output_tokens: output } = value;
+  const cached = detail(value["input_tokens_details"], "cached_tokens");
+  const reasoning = detail(value["output_tokens_details"], "reasoning_tokens");
+  return { input, output: isCount(output) ? output : 0, cachedInput: Math.min(cached, input), reasoning };
+}
+
+function detail(details: unknown, name: string): number {
+  const value = isObject(details) ? details[name] : undefined;
+  return isCount(value) ? value : 0;
+}
+
+/** The events that end a stream; each carries the whole answer with its figures. */
+const last: ReadonlySet<string> = new Set(["response.completed", "response.incomplete", "response.failed"]);
+
+const readResponsesFrame: FrameReader = (frame, data, state) => {
+  const type = typeOf(frame, data);
+  if (type === undefined) return "control";
+  if (type.endsWith(".delta")) return "content";
+  if (type === "error" || type === "response.failed") state.failed = true;
+  if (last.has(type)) {
+    state.done = true;
+    state.usage = readUsage(memberAt(dataOf(frame), ["response", "usage"]));
+  }
+  return "control";
+};
+
+/** The name of the event; its data says the same. */
+function typeOf(frame: Buffer, data: string): string | undefined {
+  const named = /^event: ?([a-z_.]+)/.exec(frame.toString("latin1", 0, 80));
+  return named?.[1] ?? /^\{\s*"type"\s*:\s*"([a-z_.]+)"/.exec(data)?.[1];
+}
+
+function errorFrame(problem: Problem, requestId: RequestId): string {
+  const { detail: message, title, code } = problemDocument(problem, requestId);
+  const event = { type: "error", code, message: message ?? title, param: null, request_id: requestId };
+  return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+}

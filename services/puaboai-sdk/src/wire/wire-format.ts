@@ -1,0 +1,24 @@
+/** What the gateway knows of a wire format, so that answers in it can pass through: their figures, their end, their errors. */
+import type { Problem, RequestId } from "@nexus/core";
+import type { TokenUsage } from "../usage/token-usage.ts";
+import type { FrameReader } from "./sse-tap.ts";
+
+/** As `wire_formats` in gateway.yaml names them. */
+export const wireFormatNames = ["openai-chat", "openai-responses", "openai-embeddings", "anthropic-messages"] as const;
+export type WireFormatName = (typeof wireFormatNames)[number];
+
+export interface WireFormat {
+  readonly name: WireFormatName;
+  /** Below the provider's base URL. */
+  readonly path: string;
+  /** The figures of a whole answer; `undefined` when it tells none. */
+  findUsage(answer: Buffer): TokenUsage | undefined;
+  /** False: answers are no text, and without figures count as no output. */
+  readonly answersText: boolean;
+  /** Reads one stream. */
+  openFrameReader(): FrameReader;
+  /** The last frame of a stream that cannot go on; SDKs throw it as an error. */
+  errorFrame(problem: Problem, requestId: RequestId): string;
+  /** Headers of the client that the provider gets, in lower case. */
+  readonly passingRequestHeaders: readonly string[];
+}
