@@ -5,4 +5,5 @@ export { defineLua, type LuaFunction } from "./lua-function.ts";
 export { type Cache, type CacheOptions, type CacheState, openRedis } from "./open-redis.ts";
 export { openSubscriber, type Subscriber, type SubscriberOptions } from "./open-subscriber.ts";
 export { redisFields, redisRules, type RedisTarget, redisTargetFrom } from "./redis-target.ts";
+export { findRedisServer } from "./server/find-redis-server.ts";
 export { startRedis, type StartedRedis, type StartRedisOptions } from "./start-redis.ts";

@@ -4,10 +4,15 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { findFreePort } from "@nexus/db";
-import type { RedisTarget } from "@nexus/redis";
+import { findRedisServer, type RedisTarget } from "@nexus/redis";
 import { waitFor } from "./wait-for.ts";
 
 export type RedisKind = "redis-server" | "embedded";
+
+/** What there is to test against: the embedded one always, a real one where it is installed. */
+export const redisKinds: readonly RedisKind[] = (await findRedisServer(process.env["PATH"]))
+  ? ["embedded", "redis-server"]
+  : ["embedded"];
 
 /** A Redis in a process of its own, so that it can be stopped, killed and started again in its place. */
 export interface RedisProcess {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { systemClock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { type Cache, openRedis, type RedisTarget } from "@nexus/redis";
-import { type RedisKind, type RedisProcess, startRedisProcess, startTestRedis, waitFor } from "@nexus/testing";
+import { type RedisKind, type RedisProcess, redisKinds, startRedisProcess, startTestRedis, waitFor } from "@nexus/testing";
 import { afterEach, describe, expect, test } from "vitest";
 import type { KeyLimit, LimitedKey } from "../limited-key.ts";
 import { type KeyLimits, openKeyLimits } from "../open-key-limits.ts";
@@ -54,7 +54,7 @@ async function admitted(limits: KeyLimits, key: LimitedKey, calls: number): Prom
   return answers.filter((answer) => answer.admitted).length;
 }
 
-describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) => {
+describe.each(redisKinds)("with Redis: %s", (kind) => {
   test("an old key that may have been counted before the generation has nothing left, and gets it back at its rate", async () => {
     const { limits } = await open(await startServer(kind));
     const old = keyWith({ name: "second", limit: 100, window_seconds: 10 }, minuteAgo());

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { type Cache, openRedis, type RedisTarget } from "@nexus/redis";
-import { type RedisProcess, startRedisProcess, waitFor } from "@nexus/testing";
+import { type RedisProcess, redisKinds, startRedisProcess, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Admission, KeyLimit, LimitedKey } from "../limited-key.ts";
 import { type KeyLimits, openKeyLimits } from "../open-key-limits.ts";
@@ -123,7 +123,7 @@ function excess({ startedAt, admittedAt }: Counted, { limit, window_seconds: sec
   return Math.max(0, ...excesses);
 }
 
-describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) => {
+describe.each(redisKinds)("with Redis: %s", (kind) => {
   let server: RedisProcess;
   let target: RedisTarget;
   beforeAll(async () => {

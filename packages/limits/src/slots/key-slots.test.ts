@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { type Cache, openRedis, type RedisTarget } from "@nexus/redis";
-import { type RedisProcess, startRedisProcess, waitFor } from "@nexus/testing";
+import { type RedisProcess, redisKinds, startRedisProcess, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Admitted, LimitedKey } from "../limited-key.ts";
 import { type KeyLimits, openKeyLimits } from "../open-key-limits.ts";
@@ -65,7 +65,7 @@ function startHolder(target: RedisTarget, key: LimitedKey): { child: ChildProces
   return { child, held: () => Number(printed.trim()) };
 }
 
-describe.each(["embedded", "redis-server"] as const)("with Redis: %s", (kind) => {
+describe.each(redisKinds)("with Redis: %s", (kind) => {
   let target: RedisTarget;
   let server: RedisProcess;
   beforeAll(async () => {

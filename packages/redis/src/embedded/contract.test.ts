@@ -595,6 +595,8 @@ describe.each(servers)("$name", ({ port }) => {
     expect(await listener.send("PING")).toEqual(["pong", ""]);
     expect(await wire.send(["PUBLISH", "a", every])).toBe(1);
     expect(await wire.send("PUBLISH c nobody")).toBe(0);
+    expect(await wire.send("PUBSUB NUMSUB a c")).toEqual(["a", 1, "c", 0]);
+    expect(await wire.send("PUBSUB NONSENSE")).toMatchObject({ err: expect.stringMatching(/^ERR unknown subcommand/) as string });
     expect(await wire.send("PUBLISH b 2")).toBe(1);
     expect(await listener.next()).toEqual(["message", "a", every]);
     expect(await listener.next()).toEqual(["message", "b", "2"]);

@@ -26,6 +26,10 @@ export class PubSub {
     for (const channel of subscriber.channels) this.unsubscribe(subscriber, channel);
   }
 
+  count(channel: string): number {
+    return this.#subscribers.get(channel)?.size ?? 0;
+  }
+
   /** @returns how many it was sent to */
   publish(channel: string, message: string): number {
     const listening = this.#subscribers.get(channel);

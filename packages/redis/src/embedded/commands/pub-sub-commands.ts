@@ -1,12 +1,20 @@
 import { assert } from "@nexus/core";
 import { any, type Command, type ServerState, type Client } from "../command.ts";
-import type { Reply } from "../reply.ts";
+import { CommandError, type Reply } from "../reply.ts";
 
 export const pubSubCommands: readonly Command[] = [
   { name: "publish", takes: [2, 2], run: ({ pubSub }, [channel = "", message = ""]) => pubSub.publish(channel, message) },
+  { name: "pubsub", takes: [1, any], run: countSubscribers },
   { name: "subscribe", takes: [1, any], topLevel: true, whileSubscribed: true, run: subscribe },
   { name: "unsubscribe", takes: [0, any], topLevel: true, whileSubscribed: true, run: unsubscribe },
 ];
+
+/** Of PUBSUB's questions the one that this product asks: who listens to which channel. */
+function countSubscribers({ pubSub }: ServerState, [question = "", ...channels]: readonly string[]): Reply {
+  if (question.toLowerCase() !== "numsub")
+    throw new CommandError(`ERR unknown subcommand '${question.slice(0, 128)}'. Try PUBSUB HELP.`);
+  return channels.flatMap((channel) => [channel, pubSub.count(channel)]);
+}
 
 /** One reply a channel: all but the last are pushed, the last is the command's own. */
 function inTurn(client: Client, replies: readonly Reply[]): Reply {
