@@ -13,7 +13,7 @@ export interface SseTap {
   state(): SseState;
 }
 
-export interface SseState {
+interface SseState {
   usage: TokenUsage | undefined;
   /** The frame came that ends every whole stream. */
   done: boolean;
@@ -24,7 +24,7 @@ export interface SseState {
 }
 
 /** `content` is what a model wrote, `control` frames it, and `ours` only we asked for: it stays here. */
-export type FrameKind = "content" | "control" | "ours";
+type FrameKind = "content" | "control" | "ours";
 
 /** Notes in the state what a frame tells. @param data the beginning of its data, enough to tell what it is */
 export type FrameReader = (frame: Buffer, data: string, state: SseState) => FrameKind;
