@@ -21,9 +21,12 @@ export const Model = strictObject({
   context_tokens: Type.Integer(),
   max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
   dimensions: Type.Union([Type.Integer(), Type.Null()]),
-  price: Type.Union([Price, Type.Literal("free")]),
+  price: Type.Union([Price, Type.Literal("free"), Type.Literal("varies")], { description: "`varies`: as its targets" }),
   demo: Type.Boolean({ description: "no real language model; its answers carry x-nexus-demo" }),
   description: Type.Union([Type.String(), Type.Null()]),
+  targets: Type.Union([Type.Array(Type.String()), Type.Null()], {
+    description: "the models that this name stands for, in the order of the configuration; null for a model",
+  }),
 });
 export type Model = Static<typeof Model>;
 

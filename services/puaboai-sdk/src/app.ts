@@ -2,6 +2,7 @@ import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
 import { authenticateBearer, measureVerifier } from "@nexus/key-check";
+import type { Metrics } from "@nexus/telemetry";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
 import { authorizationOf } from "./calls/credential.ts";
@@ -13,6 +14,7 @@ import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
 import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
 import { messagesErrors } from "./messages/messages-error.ts";
 import { addMessagesRoutes } from "./messages/messages.routes.ts";
+import type { Upstream } from "./proxy/open-upstream.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
 import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
@@ -20,6 +22,7 @@ import { addUsageRoutes } from "./usage/usage.routes.ts";
 export async function buildApp(deps: Deps): Promise<Server> {
   const { config, database, logger, metrics, clock, usage } = deps;
   measureVerifier(metrics, deps.verifier);
+  measureProviders(metrics, deps.providers);
   const server = await buildServer({
     identity: {
       name: "puaboai-sdk",
@@ -85,6 +88,7 @@ function healthChecks(deps: Deps): HealthCheck[] {
     ...(deps.redis ? [redisCheck(deps.redis)] : []),
     { name: "pv-keys:livez", critical: false, probe: (signal) => probe(`${deps.config.PV_KEYS_INTERNAL_URL}/livez`, signal) },
     ...(deps.vault.credentials.size > 0 ? [vaultCheck(deps.vault)] : []),
+    ...(deps.providers.length > 0 ? [providerCheck(deps.providers)] : []),
     { name: "puabo-api:livez", critical: false, probe: (signal) => probe(`${deps.config.PUABO_API_URL}/livez`, signal) },
   ];
 }
@@ -99,6 +103,29 @@ function vaultCheck(vault: Vault): HealthCheck {
       if (missing.length > 0) throw new Error(`not read yet: ${missing.join(", ")}`);
     },
   };
+}
+
+/** One that keeps failing is left alone for a while; models of others go on. */
+function providerCheck(providers: readonly Upstream[]): HealthCheck {
+  return {
+    name: "providers:answering",
+    critical: false,
+    probe: async () => {
+      const failing = providers.filter((provider) => provider.isOpen()).map(({ settings }) => settings.name);
+      if (failing.length > 0) throw new Error(`keep failing: ${failing.join(", ")}`);
+    },
+  };
+}
+
+function measureProviders(metrics: Metrics, providers: readonly Upstream[]): void {
+  metrics.gauge({
+    name: "nexus_gateway_provider_open",
+    help: "1 while a provider is left alone because it kept failing",
+    labelNames: ["provider"],
+    collect() {
+      for (const { settings, isOpen } of providers) this.set({ provider: settings.name }, Number(isOpen()));
+    },
+  });
 }
 
 function redisCheck({ cache }: NonNullable<Deps["redis"]>): HealthCheck {

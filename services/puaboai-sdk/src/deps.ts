@@ -22,7 +22,7 @@ import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { openModels } from "./catalogue/open-models.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
-import type { Credential } from "./proxy/open-upstream.ts";
+import type { Credential, Upstream } from "./proxy/open-upstream.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
 import { openUsage, type Usage } from "./usage/open-usage.ts";
@@ -45,6 +45,8 @@ export interface Deps {
   verifyPerson: (token: string) => Promise<PersonCaller>;
   vault: Vault;
   catalogue: Catalogue;
+  /** Every provider, with its connections. */
+  providers: readonly Upstream[];
   usage: Usage;
   budgets: Budgets;
   gate: CallGate;
@@ -87,7 +89,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   opened.push(() => database.close());
   const serviceTokens = loadServiceTokens(config);
   const vault = openProviderVault(config, { serviceToken: serviceTokens.own, logger }, opened);
-  const catalogue = await openModelCatalogue(config, credentialsOf(secrets, vault), opened);
+  const models = await openModelCatalogue(config, credentialsOf(secrets, vault), opened);
   const { usage, gate } = await openMetering(config, { db: database.db, logger }, opened);
   const audit = openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY });
   const budgets = new Budgets({
@@ -118,7 +120,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
       isEnded: (token) => keys.verifier.endedSessions.includes(token),
     }),
     vault,
-    catalogue,
+    ...models,
     usage,
     budgets,
     gate,
@@ -181,7 +183,7 @@ async function openModelCatalogue(
   config: GatewayConfig,
   credentials: ReadonlyMap<string, Credential>,
   opened: Close[],
-): Promise<Catalogue> {
+): Promise<Pick<Deps, "catalogue" | "providers">> {
   const embedded = await openEmbeddedModels();
   opened.push(() => embedded.close());
   const offered = await openModels({
@@ -191,7 +193,7 @@ async function openModelCatalogue(
     findsLocalServers: config.NEXUS_FIND_LOCAL_MODELS,
   });
   opened.push(() => offered.close());
-  return openCatalogue(offered.models);
+  return { catalogue: openCatalogue(offered.models, offered.routes), providers: offered.upstreams };
 }
 
 async function openMetering(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]) {

@@ -14,7 +14,7 @@ import type { Catalogue, Model } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
-import { type CallLedger, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
+import { type CallLedger, type CallOrigin, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
 import { credentialOf } from "./credential.ts";
 import type { RunningCall, RunningCalls } from "./running-calls.ts";
 
@@ -32,7 +32,12 @@ export interface CallDeps extends LedgerDeps {
 }
 
 export interface OpenCall {
-  ledger: CallLedger;
+  /** The client named this model, or this route. */
+  asked(model: string, stream: boolean): void;
+  /** The account of the attempt under way. */
+  readonly ledger: CallLedger;
+  /** The attempt has failed, and another target is tried: with an account of its own. */
+  nextAttempt(): void;
   running: RunningCall;
   caller: KeyCaller | PersonCaller;
   /** As it came, whatever its content type. */
@@ -67,18 +72,33 @@ async function runCall(
   { request, endpoint, caller }: AskedCall & Pick<OpenCall, "caller">,
   work: (call: OpenCall) => Promise<void>,
 ): Promise<void> {
-  const ledger = openCallLedger(deps, {
+  const origin: CallOrigin = {
     endpoint,
     caller,
     requestId: request.requestId,
     clientRequestId: request.clientRequestId,
     traceId: requestContext(request).trace_id,
-  });
+  };
+  let attempts = 1;
+  let named: Parameters<OpenCall["asked"]> = ["", false];
+  let ledger = openCallLedger(deps, origin);
   deps.gate.enter();
   const running = deps.runningCalls.begin(caller, caller.kind === "key" ? credentialOf(request) : undefined);
   try {
     if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new Problem("malformed_json", "the body is empty");
-    await work({ ledger, running, caller, body: request.body });
+    await work({
+      get ledger() {
+        return ledger;
+      },
+      asked: (...given) => ledger.asked(...(named = given)),
+      nextAttempt: () => {
+        ledger = openCallLedger(deps, { ...origin, attempt: ++attempts });
+        ledger.asked(...named);
+      },
+      running,
+      caller,
+      body: request.body,
+    });
   } catch (error) {
     const problem = deps.translate(error);
     ledger.refuse(problem);

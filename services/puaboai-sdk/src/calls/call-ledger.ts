@@ -20,6 +20,8 @@ export interface CallOrigin {
   requestId: RequestId;
   clientRequestId: string | undefined;
   traceId: string | undefined;
+  /** 1 unless told. */
+  attempt?: number;
 }
 
 /** How a call ended. */
@@ -33,7 +35,7 @@ export interface CallEnd {
 
 export interface CallLedger {
   readonly requestId: RequestId;
-  /** The client named this model. */
+  /** The client named this model, or this route. */
   asked(model: string, stream: boolean): void;
   routed(model: Model): void;
   /**
@@ -172,7 +174,7 @@ function emptyRow(origin: CallOrigin, now: number): UsageRow {
   return {
     occurredAt: now,
     requestId: uuidOf("request", origin.requestId) ?? "",
-    attempt: 1,
+    attempt: origin.attempt ?? 1,
     organizationId: uuidOf("organization", caller.organizationId) ?? "",
     keyId: caller.kind === "key" ? (uuidOf("key", caller.keyId) ?? null) : null,
     userId: userOf(caller),

@@ -12,6 +12,9 @@ const largestAnswer = 160 * 1024 * 1024;
 /** Statuses that speak of our account at the provider, not of the client's request: 401, 402, 403, 407. */
 const ourTrouble: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
+/** Another target may have time: 408, 429. */
+const busy: ReadonlySet<number> = new Set([408, 429]);
+
 interface AnswerHead {
   status: number;
   headers: UpstreamHeaders;
@@ -73,7 +76,7 @@ function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | u
   const { status, headers } = head;
   if (!isJson(mediaTypeOf(headers)) || headers["content-encoding"] !== undefined) return undefined;
   if (status >= 200 && status < 300) return { outcome: "ok", httpStatus: status, usage: usageOf(call, body) };
-  if (status < 400 || status >= 500 || ourTrouble.has(status)) return undefined;
+  if (status < 400 || status >= 500 || ourTrouble.has(status) || (call.mayFallBack && busy.has(status))) return undefined;
   return { outcome: "error", httpStatus: status, errorCode: "upstream_refused", usage: { source: "none" } };
 }
 

@@ -15,6 +15,8 @@ export interface ForwardedCall extends Exchange {
   headers?: Readonly<Record<string, string>> | undefined;
   /** The client wants a stream. */
   stream: boolean;
+  /** There is another target: as long as nothing has gone to the client, a failure is the caller's to go on from. */
+  mayFallBack: boolean;
   /** What the input is billed when the provider does not say, tokens. */
   countedInput: number;
   logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;

@@ -3,30 +3,24 @@ import type { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
-import { sseTap } from "../wire/sse-tap.ts";
+import { type SseState, sseTap } from "../wire/sse-tap.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
 
 /**
  * Hands a stream on frame by frame. The head leaves together with the first frame; before that a failure is still an ordinary
- * error answer, after it a last frame says so and the stream ends without its proper end.
+ * error answer, after it a last frame says so and the stream ends without its proper end. While another target could be asked,
+ * frames that tell nothing yet (a role, a ping) wait for the first that does.
  */
 export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
   const tap = sseTap(call.wire.openFrameReader());
   let raw: ServerResponse | undefined;
+  const held: Buffer[] = [];
 
-  function settle(outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void {
-    const { usage, countedTokens } = tap.state();
-    const counted = { input: call.countedInput, output: countedTokens, cachedInput: 0, reasoning: 0 };
-    call.ledger.finish({
-      outcome,
-      // Once the head is out its status is 200, whatever follows.
-      httpStatus: raw ? 200 : (problem?.status ?? (outcome === "ok" ? 200 : null)),
-      ...(problem ? { errorCode: problem.code } : {}),
-      usage: usage ? { source: "provider", tokens: usage } : { source: "counted", tokens: counted },
-    });
-  }
+  const settle = (outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void => {
+    call.ledger.finish(endOf(call, tap.state(), { outcome, problem, isOut: raw !== undefined }));
+  };
 
   function start(): ServerResponse {
     if (raw) return raw;
@@ -47,19 +41,27 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   }
 
   const fail = (failure: UpstreamFailure): void => stop("error", failure.problem());
+  const isUndecided = (): boolean => call.mayFallBack && !raw && !tap.state().begun && !tap.state().done;
   return {
     data(chunk) {
       call.ledger.firstByte();
       const frames = tap.push(chunk);
       const { done, failed } = tap.state();
+      if (isUndecided()) {
+        if (frames) held.push(frames);
+        if (!failed) return true;
+        controls.abort();
+        fail(new UpstreamFailure("failed", true, { message: "the stream began with an error" }));
+        return true;
+      }
       // The account is written down before the client can know that its answer is complete.
       if (done) settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
-      return frames === undefined || start().write(frames);
+      return frames === undefined || start().write(held.length > 0 ? Buffer.concat([...held.splice(0), frames]) : frames);
     },
     end() {
       const rest = tap.end();
       const { failed, countedTokens, usage } = tap.state();
-      if (!call.ledger.ended && countedTokens === 0 && !usage) {
+      if (isUndecided() || (!call.ledger.ended && countedTokens === 0 && !usage)) {
         return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
       }
       settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
@@ -69,5 +71,23 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     fail,
     abandon: () => settle("aborted"),
     cut: (problem) => stop("aborted", problem),
+  };
+}
+
+interface StreamEnd {
+  outcome: CallEnd["outcome"];
+  problem: { status: number; code: string } | undefined;
+  /** The head has gone to the client. */
+  isOut: boolean;
+}
+
+function endOf(call: ForwardedCall, { usage, countedTokens }: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
+  const counted = { input: call.countedInput, output: countedTokens, cachedInput: 0, reasoning: 0 };
+  return {
+    outcome,
+    // Once the head is out its status is 200, whatever follows.
+    httpStatus: isOut ? 200 : (problem?.status ?? (outcome === "ok" ? 200 : null)),
+    ...(problem ? { errorCode: problem.code } : {}),
+    usage: usage ? { source: "provider", tokens: usage } : { source: "counted", tokens: counted },
   };
 }

@@ -149,7 +149,8 @@ describe("a stream", () => {
     await Promise.all([cut.begun, kept.begun]);
     await scene.pvKeys.change(other!.key, { expires_at: new Date(expiresAt + 3_600_000).toISOString() });
     expect(await cut.whole).toContain('"code":"key_revoked"');
-    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
+    // PostgreSQL's time as the feed knows it: a round trip early, never late.
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt - 300);
     expect(Date.now()).toBeLessThan(expiresAt + 1000);
     expect(await kept.whole).toContain("[DONE]");
   });

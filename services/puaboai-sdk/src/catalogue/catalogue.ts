@@ -4,6 +4,7 @@ import type { LocalChatModel, LocalEmbeddingModel, LocalModel } from "../local-m
 import type { Upstream } from "../proxy/open-upstream.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
 import type { Price } from "../settings/price.ts";
+import { orderOf, type Route } from "./route.ts";
 
 interface ModelFacts {
   id: string;
@@ -36,25 +37,41 @@ export type Model = RemoteModel | EmbeddedModel;
 export interface Catalogue {
   /** In the order of the configuration, embedded ones last. */
   all(): readonly Model[];
+  /** Names that stand for several of them. */
+  routes(): readonly Route[];
   /** @throws Problem `model_not_found`, also for a model that this caller may not use */
-  find(id: string, allowed: readonly string[] | null): Model;
+  find(id: string, allowed: readonly string[] | null): Model | Route;
+  /**
+   * The models that a call of this name tries, in this order; one where the name is a model's. Whoever may use a route may use
+   * what it stands for.
+   * @throws Problem `model_not_found`
+   */
+  targets(id: string, allowed: readonly string[] | null): readonly Model[];
 }
 
-export function openCatalogue(models: readonly Model[]): Catalogue {
-  const byId = new Map(models.map((model) => [model.id, model]));
+export function openCatalogue(models: readonly Model[], routes: readonly Route[] = []): Catalogue {
+  // Every model as the one target of its name, made once and not for each call.
+  const single = new Map(models.map((model): [string, readonly [Model]] => [model.id, [model]]));
+  const byId = new Map(routes.map((route) => [route.id, route]));
   return {
     all: () => models,
-    find(id, allowed) {
-      const model = byId.get(id);
-      // The same answer for both, so that nobody learns which models others may call.
-      if (!model || !mayUse(id, allowed)) {
-        throw new Problem("model_not_found", "There is no such model, or this key may not use it.", {
-          errors: [{ pointer: "/model", detail: "is no model that this key may use" }],
-        });
-      }
-      return model;
+    routes: () => routes,
+    find: (id, allowed) => (mayUse(id, allowed) && (single.get(id)?.[0] ?? byId.get(id))) || unknownModel(),
+    targets(id, allowed) {
+      if (!mayUse(id, allowed)) return unknownModel();
+      const model = single.get(id);
+      if (model) return model;
+      const route = byId.get(id);
+      return route ? orderOf(route) : unknownModel();
     },
   };
+}
+
+/** The same answer for what is not there and what is not allowed, so that nobody learns which models others may call. */
+function unknownModel(): never {
+  throw new Problem("model_not_found", "There is no such model, or this key may not use it.", {
+    errors: [{ pointer: "/model", detail: "is no model that this key may use" }],
+  });
 }
 
 /** `null` allows every model. */

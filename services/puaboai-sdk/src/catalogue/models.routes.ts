@@ -1,7 +1,9 @@
 import { Model as ModelDocument, ModelList } from "@nexus/contracts/gateway";
+import { assert } from "@nexus/core";
 import { type App, callerOf } from "@nexus/http";
 import { priceDocument } from "../settings/price.ts";
 import { type Catalogue, mayUse, type Model } from "./catalogue.ts";
+import type { Route } from "./route.ts";
 
 interface ModelDeps {
   catalogue: Catalogue;
@@ -20,8 +22,8 @@ export function addModelRoutes(app: App, deps: ModelDeps): void {
     schema: { summary: "The models that this caller may call", tags, response: { 200: ModelList } },
     handler: (request) => {
       const allowed = allowedOf(callerOf(request));
-      const data = deps.catalogue.all().filter((model) => mayUse(model.id, allowed));
-      return { object: "list" as const, data: data.map((model) => present(model, deps.offeredSince)) };
+      const offered = [...deps.catalogue.all(), ...deps.catalogue.routes()].filter(({ id }) => mayUse(id, allowed));
+      return { object: "list" as const, data: offered.map((one) => present(one, deps.offeredSince)) };
     },
   });
   app.route({
@@ -41,7 +43,29 @@ function allowedOf(caller: ReturnType<typeof callerOf>): readonly string[] | nul
   return caller.kind === "key" ? caller.models : null;
 }
 
-function present(model: Model, created: number): ModelDocument {
+function present(one: Model | Route, created: number): ModelDocument {
+  return "targets" in one ? presentRoute(one, created) : presentModel(one, created);
+}
+
+/** What any of its targets can do. */
+function presentRoute({ id, targets }: Route, created: number): ModelDocument {
+  const all = targets.map(({ model }) => presentModel(model, created));
+  const [first] = all;
+  assert(first, "a route has targets");
+  const outputs = all.flatMap(({ max_output_tokens: most }) => (most === null ? [] : [most]));
+  return {
+    ...first,
+    id,
+    owned_by: "nexus",
+    context_tokens: Math.min(...all.map((model) => model.context_tokens)),
+    max_output_tokens: outputs.length === 0 ? null : Math.min(...outputs),
+    price: all.every(({ price }) => price === "free") ? "free" : "varies",
+    description: null,
+    targets: targets.map(({ model }) => model.id),
+  };
+}
+
+function presentModel(model: Model, created: number): ModelDocument {
   return {
     id: model.id,
     object: "model",
@@ -54,5 +78,6 @@ function present(model: Model, created: number): ModelDocument {
     price: model.price === "free" ? "free" : { currency: "USD", ...priceDocument(model.price) },
     demo: model.demo,
     description: model.description ?? null,
+    targets: null,
   };
 }

@@ -1,9 +1,12 @@
+import { assert } from "@nexus/core";
 import { discoverLocalServers, type LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
 import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
 import { type ProviderSettings, usualWireFormats } from "../settings/provider-settings.ts";
+import type { RouteSettings } from "../settings/route-settings.ts";
 import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
+import type { Route } from "./route.ts";
 
 interface OpenModelsOptions {
   settings: GatewaySettings;
@@ -15,7 +18,9 @@ interface OpenModelsOptions {
 }
 
 /** Every model on offer: those of the configuration, then found ones, then the embedded ones. A name is taken once, by the first. */
-export async function openModels(options: OpenModelsOptions): Promise<{ models: Model[]; close(): Promise<void> }> {
+export async function openModels(
+  options: OpenModelsOptions,
+): Promise<{ models: Model[]; routes: Route[]; upstreams: Upstream[]; close(): Promise<void> }> {
   const found = options.findsLocalServers ? await discoverLocalServers() : [];
   const upstreams = new Map<string, Upstream>();
   for (const provider of options.settings.providers) {
@@ -32,10 +37,21 @@ export async function openModels(options: OpenModelsOptions): Promise<{ models: 
   for (const model of models) if (!byId.has(model.id)) byId.set(model.id, model);
   return {
     models: [...byId.values()],
+    routes: options.settings.routes.map((route) => routeOf(route, byId)),
+    upstreams: [...upstreams.values()],
     close: async () => {
       await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     },
   };
+}
+
+function routeOf({ id, strategy, targets }: RouteSettings, models: ReadonlyMap<string, Model>): Route {
+  const found = targets.map(({ model: name, weight }) => {
+    const model = models.get(name);
+    assert(model, "targets are models of the configuration");
+    return { model, weight };
+  });
+  return { id, strategy, targets: found };
 }
 
 function foundName(server: LocalServer): string {
@@ -55,6 +71,7 @@ function foundProvider(server: LocalServer): ProviderSettings {
     maxConcurrent: 100,
     outputCapField: "max_tokens",
     takesStreamOptions: true,
+    breaker: { failures: 5, openMs: 10_000 },
     wireFormats: usualWireFormats,
   };
 }

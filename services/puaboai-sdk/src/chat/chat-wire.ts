@@ -1,5 +1,5 @@
 import { errorFrame } from "../calls/openai-error.ts";
-import { readTokenUsage, type TokenUsage } from "../usage/token-usage.ts";
+import { isObject, readTokenUsage, type TokenUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -33,11 +33,28 @@ const readChatFrame: FrameReader = (frame, data, state) => {
     return "control";
   }
   if (data.startsWith('{"error"')) state.failed = true;
+  state.begun ||= !state.failed && tellsAnything(frame);
   const usage = frame.includes(usageName) ? usageIn(dataOf(frame)) : undefined;
   if (!usage) return "content";
   state.usage = usage;
   return hasNoChoices(frame) ? "control" : "content";
 };
+
+/** Some providers send a frame with nothing but the role as soon as they have taken the request. */
+function tellsAnything(frame: Buffer): boolean {
+  const choices = memberAt(dataOf(frame), ["choices"]);
+  if (!Array.isArray(choices)) return false;
+  return choices.some((choice: unknown) => {
+    if (!isObject(choice)) return false;
+    const { delta, finish_reason: reason, text } = choice;
+    const told = isObject(delta) ? Object.entries(delta).filter(([name]) => name !== "role") : [];
+    return isTold(reason) || isTold(text) || told.some(([, value]) => isTold(value));
+  });
+}
+
+function isTold(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== "";
+}
 
 function usageIn(answer: Buffer): TokenUsage | undefined {
   return readTokenUsage(memberAt(answer, ["usage"]));

@@ -1,11 +1,12 @@
 import { ChatCompletionRequest as RequestBody } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, type OpenCall, routed, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
 import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
-import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
-import { requireWireFormat } from "../wire/require-wire-format.ts";
+import { tryTargets } from "../calls/try-targets.ts";
+import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
+import { speakersOf, speaks } from "../wire/require-wire-format.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
 import { chatWire, chatWireWithOurUsage } from "./chat-wire.ts";
@@ -21,26 +22,36 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
     handler: async (request, reply) => {
       await withLedger(deps, { request, reply, endpoint: "chat.completions" }, async (call) => {
         const chat = readChatRequest(call.body);
-        call.ledger.asked(chat.model, chat.stream);
-        const model = deps.catalogue.find(chat.model, allowedModels(call.caller));
-        routed(call, model);
-        requireKind(model, "chat");
-        const exchange = { reply, ledger: call.ledger, running: call.running };
-        if (model.upstream) return await forward(deps, call, { exchange, chat, model: requireWireFormat(model, chatWire.name) });
-        const asked = readLocalChat(chat);
-        await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));
-        await answerLocally({ ...exchange, model, chat, asked, now: deps.clock.now() });
+        call.asked(chat.model, chat.stream);
+        const targets = deps.catalogue.targets(chat.model, allowedModels(call.caller));
+        await tryTargets(call, chatters(targets), async (model, mayFallBack) => {
+          requireKind(model, "chat");
+          const exchange = { reply, ledger: call.ledger, running: call.running };
+          if (model.upstream) return await forward(deps, call, { exchange, chat, model, mayFallBack });
+          const asked = readLocalChat(chat);
+          await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));
+          await answerLocally({ ...exchange, model, chat, asked, now: deps.clock.now() });
+        });
       });
       return reply;
     },
   });
 }
 
-async function forward(
-  deps: CallDeps,
-  call: OpenCall,
-  { exchange, chat, model }: { exchange: Exchange; chat: ChatRequest; model: RemoteModel },
-): Promise<void> {
+/** Those that can be asked in this format: of a route, the others are left out. */
+function chatters(targets: readonly Model[]): readonly Model[] {
+  if (targets.every((model) => !model.upstream || speaks(model, chatWire.name))) return targets;
+  return speakersOf(targets, chatWire.name);
+}
+
+interface Forwarding {
+  exchange: Exchange;
+  chat: ChatRequest;
+  model: RemoteModel;
+  mayFallBack: boolean;
+}
+
+async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, mayFallBack }: Forwarding): Promise<void> {
   const provider = model.upstream.settings;
   const sized = { ...chat, bodyBytes: call.body.length };
   const bound = boundUsage(sized, model);
@@ -57,6 +68,7 @@ async function forward(
     wire: provider.takesStreamOptions && !chat.wantsUsageFrame ? chatWireWithOurUsage : chatWire,
     body,
     stream: chat.stream,
+    mayFallBack,
     countedInput: countedInput(sized, bound),
     logRefusal: deps.logRefusal,
   });

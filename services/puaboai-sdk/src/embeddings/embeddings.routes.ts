@@ -1,10 +1,12 @@
 import { EmbeddingRequest as RequestBody } from "@nexus/contracts/gateway";
+import { assert } from "@nexus/core";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, routed, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
+import { tryTargets } from "../calls/try-targets.ts";
 import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
-import { requireWireFormat } from "../wire/require-wire-format.ts";
+import { speakersOf } from "../wire/require-wire-format.ts";
 import { embedLocally } from "./embed-locally.ts";
 import { readEmbeddingRequest, upstreamEmbeddingBody } from "./embedding-request.ts";
 import { embeddingsWire } from "./embeddings-wire.ts";
@@ -18,32 +20,37 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
     bodyLimit: deps.bodyLimitBytes,
     schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
-      await withLedger(deps, { request, reply, endpoint: "embeddings" }, async ({ ledger, running, caller, body }) => {
+      await withLedger(deps, { request, reply, endpoint: "embeddings" }, async (call) => {
+        const { body, running } = call;
         const asked = readEmbeddingRequest(body);
-        ledger.asked(asked.model, false);
-        const model = deps.catalogue.find(asked.model, allowedModels(caller));
-        routed({ ledger, running }, model);
-        requireKind(model, "embeddings");
-        const exchange = { reply, ledger, running };
-        const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
-        // Each of a list of inputs may fill the context: only the bytes bound them all.
-        const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });
-        if (!model.upstream) {
-          const local = readLocalEmbedding(asked, asEmbeddingModel(model.local));
+        call.asked(asked.model, false);
+        const targets = deps.catalogue.targets(asked.model, allowedModels(call.caller));
+        await tryTargets(call, targets, async (model, mayFallBack) => {
+          const { ledger } = call;
+          requireKind(model, "embeddings");
+          const exchange = { reply, ledger, running };
+          const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
+          // Each of a list of inputs may fill the context: only the bytes bound them all.
+          const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });
+          if (!model.upstream) {
+            const local = readLocalEmbedding(asked, asEmbeddingModel(model.local));
+            await ledger.begin(bound);
+            return await embedLocally({ ...exchange, model, asked: local });
+          }
+          const [remote] = speakersOf([model], embeddingsWire.name);
+          assert(remote, "there is one, or it was refused");
+          const upstreamBody = upstreamEmbeddingBody(asked, model.upstreamModel);
           await ledger.begin(bound);
-          return await embedLocally({ ...exchange, model, asked: local });
-        }
-        const remote = requireWireFormat(model, embeddingsWire.name);
-        const upstreamBody = upstreamEmbeddingBody(asked, model.upstreamModel);
-        await ledger.begin(bound);
-        await forwardCall({
-          ...exchange,
-          model: remote,
-          wire: embeddingsWire,
-          body: upstreamBody,
-          stream: false,
-          countedInput: countedInput(sized, bound),
-          logRefusal: deps.logRefusal,
+          await forwardCall({
+            ...exchange,
+            model: remote,
+            wire: embeddingsWire,
+            body: upstreamBody,
+            stream: false,
+            mayFallBack,
+            countedInput: countedInput(sized, bound),
+            logRefusal: deps.logRefusal,
+          });
         });
       });
       return reply;

@@ -30,7 +30,10 @@ const usagePlaces: Readonly<Record<string, readonly string[]>> = {
 
 const readMessagesFrame: FrameReader = (frame, data, state) => {
   const type = typeOf(frame, data);
-  if (type === "content_block_delta") return "content";
+  if (type === "content_block_delta") {
+    state.begun = true;
+    return "content";
+  }
   if (type === "error") state.failed = true;
   if (type === "message_stop") state.done = true;
   const place = type === undefined ? undefined : usagePlaces[type];

@@ -1,13 +1,14 @@
 import { CountTokensRequest, MessagesRequest as RequestBody } from "@nexus/contracts/gateway";
 import type { App, FastifyReply, FastifyRequest } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, type OpenCall, routed, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
+import { tryTargets } from "../calls/try-targets.ts";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
-import { requireWireFormat } from "../wire/require-wire-format.ts";
+import { speakersOf } from "../wire/require-wire-format.ts";
 import { type MessagesRequest, readMessagesRequest, upstreamMessagesBody } from "./messages-request.ts";
 import { countTokensWire, messagesWire } from "./messages-wire.ts";
 
@@ -26,21 +27,23 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
       reply.raw.setHeader("request-id", request.requestId);
       await withLedger(deps, { request, reply, endpoint: "messages" }, async (call) => {
         const asked = readMessagesRequest(call.body);
-        const model = find(deps, call, asked);
-        refusePaidTools(asked.paidTools, model.price);
-        const sized = { ...asked, bodyBytes: call.body.length };
-        const bound = boundUsage(sized, model);
-        const { upstreamModel, maxOutputTokens } = model;
-        const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
-        await call.ledger.begin(bound);
-        await forwardCall({
-          ...exchangeOf(call, { request, reply }),
-          model,
-          wire: messagesWire,
-          body,
-          stream: asked.stream,
-          countedInput: countedInput(sized, bound),
-          logRefusal: deps.logRefusal,
+        await tryTargets(call, targetsOf(deps, call, asked), async (model, mayFallBack) => {
+          refusePaidTools(asked.paidTools, model.price);
+          const sized = { ...asked, bodyBytes: call.body.length };
+          const bound = boundUsage(sized, model);
+          const { upstreamModel, maxOutputTokens } = model;
+          const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
+          await call.ledger.begin(bound);
+          await forwardCall({
+            ...exchangeOf(call, { request, reply }),
+            model,
+            wire: messagesWire,
+            body,
+            stream: asked.stream,
+            mayFallBack,
+            countedInput: countedInput(sized, bound),
+            logRefusal: deps.logRefusal,
+          });
         });
       });
       return reply;
@@ -61,18 +64,11 @@ function addCountRoute(app: App, deps: CallDeps): void {
       reply.raw.setHeader("request-id", request.requestId);
       await withLedger(deps, { request, reply, endpoint: "messages.count_tokens" }, async (call) => {
         const asked = readMessagesRequest(call.body, { needsCap: false });
-        const model = find(deps, call, asked);
-        const body = upstreamMessagesBody(asked, { upstreamModel: model.upstreamModel, mostTokens: Infinity });
-        await call.ledger.begin(noTokens);
-        const exchange = exchangeOf(call, { request, reply });
-        await forwardCall({
-          ...exchange,
-          model,
-          wire: countTokensWire,
-          body,
-          stream: false,
-          countedInput: 0,
-          logRefusal: deps.logRefusal,
+        await tryTargets(call, targetsOf(deps, call, asked), async (model, mayFallBack) => {
+          const body = upstreamMessagesBody(asked, { upstreamModel: model.upstreamModel, mostTokens: Infinity });
+          await call.ledger.begin(noTokens);
+          const exchange = { ...exchangeOf(call, { request, reply }), model, wire: countTokensWire, mayFallBack };
+          await forwardCall({ ...exchange, body, stream: false, countedInput: 0, logRefusal: deps.logRefusal });
         });
       });
       return reply;
@@ -80,11 +76,9 @@ function addCountRoute(app: App, deps: CallDeps): void {
   });
 }
 
-function find(deps: CallDeps, call: OpenCall, asked: MessagesRequest): RemoteModel {
-  call.ledger.asked(asked.model, asked.stream);
-  const model = deps.catalogue.find(asked.model, allowedModels(call.caller));
-  routed(call, model);
-  return requireWireFormat(model, messagesWire.name);
+function targetsOf(deps: CallDeps, call: OpenCall, asked: MessagesRequest): readonly RemoteModel[] {
+  call.asked(asked.model, asked.stream);
+  return speakersOf(deps.catalogue.targets(asked.model, allowedModels(call.caller)), messagesWire.name);
 }
 
 function exchangeOf({ ledger, running }: OpenCall, { request, reply }: { request: FastifyRequest; reply: FastifyReply }) {

@@ -25,6 +25,7 @@ const settings = (change: Partial<ProviderSettings> = {}): ProviderSettings => (
   maxConcurrent: 2,
   outputCapField: "max_tokens",
   takesStreamOptions: true,
+  breaker: { failures: 5, openMs: 10_000 },
   wireFormats: ["openai-chat"],
   ...change,
 });

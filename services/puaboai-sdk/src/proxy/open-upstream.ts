@@ -1,8 +1,9 @@
 import { lookup, type LookupAddress, type LookupOptions } from "node:dns";
-import { Problem } from "@nexus/core";
+import { type Clock, Problem, systemClock } from "@nexus/core";
 import { type Dispatcher, Pool } from "undici";
 import { isPrivateAddress } from "../settings/private-address.ts";
 import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
+import { openBreaker } from "./breaker.ts";
 import { deadlines } from "./deadlines.ts";
 import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
 
@@ -35,6 +36,8 @@ interface UpstreamRequest {
 /** One provider, with its connections. */
 export interface Upstream {
   readonly settings: ProviderSettings;
+  /** It failed several times in a row and is left alone for a while. */
+  readonly isOpen: () => boolean;
   /** @throws Problem `unavailable` when too many calls are under way, or the provider's secret is not there yet */
   post(request: UpstreamRequest, receiver: UpstreamReceiver): UpstreamCall;
   close(): Promise<void>;
@@ -44,7 +47,11 @@ export interface Upstream {
 export type Credential = () => string | undefined;
 
 /** @param credential absent: the provider wants none */
-export function openUpstream(settings: ProviderSettings, credential: Credential | undefined): Upstream {
+export function openUpstream(
+  settings: ProviderSettings,
+  credential: Credential | undefined,
+  clock: Clock = systemClock,
+): Upstream {
   const url = new URL(settings.baseUrl);
   const basePath = url.pathname.replace(/\/+$/, "");
   const pool = new Pool(url.origin, {
@@ -71,8 +78,10 @@ export function openUpstream(settings: ProviderSettings, credential: Credential 
   const usual = fixed.filter(([name]) => !credential || name !== settings.auth.header);
   const headers = usual.flat();
   let active = 0;
+  const breaker = openBreaker(settings.name, settings.breaker, clock);
   return {
     settings,
+    isOpen: () => breaker.isOpen(),
     post({ path, body, requestId, headers: more }, receiver) {
       if (active >= settings.maxConcurrent) {
         throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
@@ -81,9 +90,17 @@ export function openUpstream(settings: ProviderSettings, credential: Credential 
       // What the client says of itself goes before what the configuration says of every call.
       const sent = [...(more ? usual.filter(([name]) => !(name in more)).flat() : headers), ...shown, "x-request-id", requestId];
       for (const name in more) sent.push(name, more[name] ?? "");
+      const verdict = breaker.enter();
       active++;
       const options = { method: "POST" as const, path: basePath + path, headers: sent, body };
-      return dispatch(pool, options, { receiver, deadlines: settings.deadlines, done: () => void active-- });
+      return dispatch(pool, options, {
+        receiver: judging(receiver, verdict),
+        deadlines: settings.deadlines,
+        done: () => {
+          active--;
+          verdict.ended();
+        },
+      });
     },
     close: () => pool.destroy(),
   };
@@ -92,6 +109,23 @@ export function openUpstream(settings: ProviderSettings, credential: Credential 
 function secretHeader({ auth, name }: ProviderSettings, secret: string | undefined): string[] {
   if (secret !== undefined) return [auth.header, auth.prefix + secret];
   throw new Problem("unavailable", `the secret of the provider ${name} is not there yet`, { headers: { "retry-after": "2" } });
+}
+
+/** Tells the breaker what a provider's answer says of it. */
+function judging(receiver: UpstreamReceiver, verdict: { succeeded(): void; failed(): void }): UpstreamReceiver {
+  return {
+    onHead: (status, headers) => {
+      if (status < 500) verdict.succeeded();
+      else verdict.failed();
+      receiver.onHead(status, headers);
+    },
+    onData: (chunk) => receiver.onData(chunk),
+    onEnd: () => receiver.onEnd(),
+    onFailure: (failure) => {
+      verdict.failed();
+      receiver.onFailure(failure);
+    },
+  };
 }
 
 interface Exchange {

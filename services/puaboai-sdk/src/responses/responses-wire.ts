@@ -36,7 +36,10 @@ const last: ReadonlySet<string> = new Set(["response.completed", "response.incom
 const readResponsesFrame: FrameReader = (frame, data, state) => {
   const type = typeOf(frame, data);
   if (type === undefined) return "control";
-  if (type.endsWith(".delta")) return "content";
+  if (type.endsWith(".delta")) {
+    state.begun = true;
+    return "content";
+  }
   if (type === "error" || type === "response.failed") state.failed = true;
   if (last.has(type)) {
     state.done = true;

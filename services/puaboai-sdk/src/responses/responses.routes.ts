@@ -1,10 +1,11 @@
 import { ResponsesRequest as RequestBody } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, routed, withLedger } from "../calls/call-deps.ts";
+import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
+import { tryTargets } from "../calls/try-targets.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
-import { requireWireFormat } from "../wire/require-wire-format.ts";
+import { speakersOf } from "../wire/require-wire-format.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
 import { responsesWire } from "./responses-wire.ts";
 
@@ -17,29 +18,30 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
     schema: { summary: "OpenAI response, whole or streamed", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
       await withLedger(deps, { request, reply, endpoint: "responses" }, async (call) => {
-        const { ledger, running } = call;
         const asked = readResponsesRequest(call.body);
-        ledger.asked(asked.model, asked.stream);
-        const found = deps.catalogue.find(asked.model, allowedModels(call.caller));
-        routed(call, found);
-        const model = requireWireFormat(found, responsesWire.name);
-        refusePaidTools(asked.paidTools, model.price);
-        const sized = { ...asked, bodyBytes: call.body.length };
-        const bound = boundUsage(sized, model);
-        // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
-        const mostTokens = model.price === "free" ? Infinity : model.maxOutputTokens;
-        const body = upstreamResponsesBody(asked, { upstreamModel: model.upstreamModel, mostTokens });
-        await ledger.begin(bound);
-        await forwardCall({
-          reply,
-          ledger,
-          running,
-          model,
-          wire: responsesWire,
-          body,
-          stream: asked.stream,
-          countedInput: countedInput(sized, bound),
-          logRefusal: deps.logRefusal,
+        call.asked(asked.model, asked.stream);
+        const targets = speakersOf(deps.catalogue.targets(asked.model, allowedModels(call.caller)), responsesWire.name);
+        await tryTargets(call, targets, async (model, mayFallBack) => {
+          const { ledger, running } = call;
+          refusePaidTools(asked.paidTools, model.price);
+          const sized = { ...asked, bodyBytes: call.body.length };
+          const bound = boundUsage(sized, model);
+          // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
+          const mostTokens = model.price === "free" ? Infinity : model.maxOutputTokens;
+          const body = upstreamResponsesBody(asked, { upstreamModel: model.upstreamModel, mostTokens });
+          await ledger.begin(bound);
+          await forwardCall({
+            reply,
+            ledger,
+            running,
+            model,
+            wire: responsesWire,
+            body,
+            stream: asked.stream,
+            mayFallBack,
+            countedInput: countedInput(sized, bound),
+            logRefusal: deps.logRefusal,
+          });
         });
       });
       return reply;

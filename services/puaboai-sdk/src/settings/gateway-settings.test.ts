@@ -38,6 +38,38 @@ test("the example in deploy/ is valid and says what it shows", () => {
   ]);
 });
 
+test("faults of routes and wire formats are told with their lines", () => {
+  const model = "kind: chat, context_tokens: 10, max_output_tokens: 5, price: free";
+  const faults = faultsOf(`providers:
+  p: { base_url: "https://example.com/v1", wire_formats: [openai-chat, telex], breaker_failures: -1 }
+models:
+  - { id: m, provider: p, ${model} }
+  - { id: e, provider: p, kind: embeddings, context_tokens: 10, price: free }
+routes:
+  m: { targets: [m] }
+  none: { targets: [] }
+  bare: {}
+  odd: { targets: [m, nobody], strategy: random }
+  mixed: { targets: [m, e] }
+  heavy:
+    targets:
+      - { model: m, weight: 0 }
+      - { model: m, colour: red }
+`);
+  expect(faults.map((fault) => fault.split(" ").slice(0, 2).join(" "))).toStrictEqual([
+    "gateway.yaml:2: providers.p.breaker_failures",
+    "gateway.yaml:2: providers.p.wire_formats",
+    "gateway.yaml:7: routes.m",
+    "gateway.yaml:8: routes.none",
+    "gateway.yaml:9: routes.bare",
+    "gateway.yaml:10: routes.odd.strategy",
+    "gateway.yaml:10: routes.odd.targets[1]",
+    "gateway.yaml:11: routes.mixed.targets[1]",
+    "gateway.yaml:14: routes.heavy.targets[0].weight",
+    "gateway.yaml:15: routes.heavy.targets[1].colour",
+  ]);
+});
+
 test("every fault is told at once, with its line", () => {
   const faults = faultsOf(`providers:
   a:
@@ -105,7 +137,7 @@ test("a provider's key may be a secret that pv-keys keeps; of three places one i
 });
 
 test("an empty file means no providers", () => {
-  expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({ providers: [], models: [] });
+  expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({ providers: [], models: [], routes: [] });
 });
 
 test("a file that is not there is a fault of its variable", () => {

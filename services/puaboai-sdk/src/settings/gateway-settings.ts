@@ -5,6 +5,7 @@ import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
 import { type Price, readPrice } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
+import { readRoutes, type RouteSettings } from "./route-settings.ts";
 import { fieldsOf, itemsOf, parseYamlFile, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
 export interface ModelSettings {
@@ -24,9 +25,10 @@ export interface ModelSettings {
 export interface GatewaySettings {
   providers: ProviderSettings[];
   models: ModelSettings[];
+  routes: RouteSettings[];
 }
 
-const noSettings: GatewaySettings = { providers: [], models: [] };
+const noSettings: GatewaySettings = { providers: [], models: [], routes: [] };
 
 const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const largestFile = 4 * 1024 * 1024;
@@ -73,8 +75,9 @@ function readRoot(file: YamlFile): GatewaySettings {
   if (!fields) return noSettings;
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
   const models = fields.has("models") ? readModels(file, fields) : [];
+  const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
   fields.finish();
-  return { providers, models };
+  return { providers, models, routes };
 }
 
 function readModels(file: YamlFile, root: YamlFields): ModelSettings[] {

@@ -1,4 +1,5 @@
 import type { Node } from "yaml";
+import type { BreakerSettings } from "../proxy/breaker.ts";
 import { type WireFormatName, wireFormatNames } from "../wire/wire-format.ts";
 import { isPrivateHost } from "./private-address.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
@@ -23,6 +24,7 @@ export interface ProviderSettings {
   outputCapField: "max_tokens" | "max_completion_tokens";
   /** Some older servers refuse `stream_options`. */
   takesStreamOptions: boolean;
+  breaker: BreakerSettings;
   /** What it speaks. */
   wireFormats: readonly WireFormatName[];
 }
@@ -94,6 +96,8 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
     ? (fields.oneOf("output_cap_field", ["max_tokens", "max_completion_tokens"]) ?? "max_tokens")
     : "max_tokens";
   const takesStreamOptions = fields.flagOr("takes_stream_options", true);
+  const failures = fields.integerOr("breaker_failures", 5, { min: 0, max: 1000 });
+  const openMs = fields.integerOr("breaker_open_ms", 10_000, { min: 10, max: 600_000 });
   const wireFormats = fields.has("wire_formats") ? readWireFormats(file, fields) : usualWireFormats;
   if (baseUrl === undefined) return undefined;
   return {
@@ -107,6 +111,7 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
     maxConcurrent,
     outputCapField,
     takesStreamOptions,
+    breaker: { failures, openMs },
     wireFormats,
   };
 }

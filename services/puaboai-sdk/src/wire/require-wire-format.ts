@@ -2,9 +2,21 @@ import { Problem } from "@nexus/core";
 import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
 import type { WireFormatName } from "./wire-format.ts";
 
-/** @throws Problem `invalid_request` for a model whose provider does not speak this format */
-export function requireWireFormat(model: Model, name: WireFormatName): RemoteModel {
-  if (model.upstream?.settings.wireFormats.includes(name)) return model;
+/**
+ * Those of the models whose providers speak this format.
+ * @throws Problem `invalid_request` when there is none
+ */
+export function speakersOf(models: readonly Model[], name: WireFormatName): RemoteModel[] {
+  const speakers = models.filter((model) => speaks(model, name));
+  if (speakers.length === 0) throw otherFormat(models[0]?.id ?? "", name);
+  return speakers;
+}
+
+export function speaks(model: Model, name: WireFormatName): model is RemoteModel {
+  return model.upstream?.settings.wireFormats.includes(name) === true;
+}
+
+function otherFormat(id: string, name: WireFormatName): Problem {
   const detail = `is not offered in the format of this route (${name})`;
-  throw new Problem("invalid_request", `The model ${model.id} ${detail}.`, { errors: [{ pointer: "/model", detail }] });
+  return new Problem("invalid_request", `The model ${id} ${detail}.`, { errors: [{ pointer: "/model", detail }] });
 }

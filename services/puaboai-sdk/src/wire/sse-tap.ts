@@ -13,8 +13,10 @@ export interface SseTap {
   state(): SseState;
 }
 
-interface SseState {
+export interface SseState {
   usage: TokenUsage | undefined;
+  /** Something of the answer itself has come, not only frames around it. */
+  begun: boolean;
   /** The frame came that ends every whole stream. */
   done: boolean;
   /** The upstream sent an error frame. */
@@ -35,7 +37,7 @@ const carriageReturn = 0x0d;
 const longestHeld = 1 << 20;
 
 export function sseTap(read: FrameReader): SseTap {
-  const state: SseState = { usage: undefined, done: false, failed: false, countedTokens: 0 };
+  const state: SseState = { usage: undefined, begun: false, done: false, failed: false, countedTokens: 0 };
   const count = tokenCounter();
   let held: Buffer[] = [];
   let heldBytes = 0;

@@ -1,0 +1,249 @@
+/** Names that stand for several models: what is tried next, and what it costs. */
+import { loadConfig } from "@nexus/config";
+import { uuidOf } from "@nexus/core";
+import { createLogger } from "@nexus/telemetry";
+import {
+  captureLogs,
+  chatAnswer,
+  chatStream,
+  type FakeUpstream,
+  type GatewayScene,
+  htmlError,
+  messagesAnswer,
+  openGatewayScene,
+  silence,
+  startFakeUpstream,
+  type UpstreamScript,
+  waitFor,
+} from "@nexus/testing";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+
+let scene: GatewayScene;
+let first: FakeUpstream;
+let second: FakeUpstream;
+let gateway: RunningService;
+let issued: { key: string; id: string; organizationId: string };
+
+beforeAll(async () => {
+  [scene, first, second] = await Promise.all([openGatewayScene(), startFakeUpstream(), startFakeUpstream()]);
+  const limits = "kind: chat, context_tokens: 8000, max_output_tokens: 1000";
+  const price = (output: number) =>
+    `{ unit: usd_per_million_tokens, input: '1', output: '${output}', source: test, effective: 2026-01-01 }`;
+  const both = "allow_private_network: true, first_byte_timeout_ms: 300, wire_formats: [openai-chat, anthropic-messages]";
+  const yaml = `
+providers:
+  one: { base_url: "${first.baseUrl}", breaker_failures: 0, ${both} }
+  two: { base_url: "${second.baseUrl}", breaker_failures: 0, ${both} }
+  fragile: { base_url: "${first.baseUrl}", breaker_failures: 3, breaker_open_ms: 400, ${both} }
+  claude: { base_url: "${first.baseUrl}", allow_private_network: true, wire_formats: [anthropic-messages] }
+  nowhere: { base_url: "http://127.0.0.1:1/v1", allow_private_network: true, breaker_failures: 0 }
+models:
+  - { id: a, provider: one, ${limits}, price: ${price(10)} }
+  - { id: b, provider: two, ${limits}, price: ${price(20)} }
+  - { id: weak, provider: fragile, ${limits}, price: free }
+  - { id: free-b, provider: two, ${limits}, price: free }
+  - { id: claude, provider: claude, ${limits}, price: free }
+  - { id: gone, provider: nowhere, ${limits}, price: free }
+routes:
+  smart: { targets: [a, b] }
+  spread: { strategy: weighted, targets: [{ model: a, weight: 1 }, { model: b, weight: 1 }] }
+  guarded: { targets: [weak, free-b] }
+  mixed: { targets: [claude, free-b] }
+  again: { targets: [gone, gone, free-b] }
+`;
+  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
+  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
+  gateway = await startService({ ...loadConfig(configSchema, env, configRules), PORT: 0 }, { logger });
+  issued = await scene.issueKey({ budgetNanos: 1_000_000_000_000n });
+});
+afterAll(async () => {
+  await gateway.close();
+  await Promise.all([first.close(), second.close()]);
+  await scene.close();
+});
+beforeEach(() => {
+  for (const provider of [first, second]) {
+    provider.received.length = 0;
+    provider.answerWith(chatAnswer());
+  }
+});
+
+function call(model: string, more: object = {}, path = "/v1/chat/completions"): Promise<Response> {
+  return fetch(`${gateway.url}${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${issued.key}`, "content-type": "application/json" },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: "hello" }], ...more }),
+  });
+}
+
+/** The rows of a request, one an attempt, when all of them are there. */
+async function attemptsOf(answer: Response, count: number) {
+  const requestId = uuidOf("request", answer.headers.get("x-request-id")!)!;
+  return await waitFor(async () => {
+    const rows = await scene.owner.db
+      .selectFrom("usage_events")
+      .select(["attempt", "model", "provider", "outcome", "error_code", "cost_nanos", "reserved_nanos"])
+      .where("request_id", "=", requestId)
+      .where("outcome", "!=", "crash")
+      .orderBy("attempt")
+      .execute();
+    return rows.length === count ? rows : undefined;
+  });
+}
+
+const tooBusy: UpstreamScript = (response) => {
+  response.writeHead(429, { "content-type": "application/json" }).end('{"error":{"message":"slow down"}}');
+};
+
+describe("an ordered route", () => {
+  test("asks its first target, and no other one while that answers", async () => {
+    const answer = await call("smart");
+    expect(answer.status).toBe(200);
+    expect([first.received.length, second.received.length]).toEqual([1, 0]);
+    expect(await attemptsOf(answer, 1)).toMatchObject([{ attempt: 1, model: "a", outcome: "ok" }]);
+  });
+
+  test.each<[string, UpstreamScript]>([
+    ["fails", htmlError(500)],
+    ["is too busy", tooBusy],
+    ["refuses our account", (response) => void response.writeHead(401, { "content-type": "application/json" }).end("{}")],
+    ["is silent", silence()],
+    ["answers no JSON", (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<p>hello")],
+    ["cuts the connection", (response) => void response.destroy()],
+  ])("goes on to the next when the first one %s, with an account and a price of its own", async (_, script) => {
+    first.answerWith(script);
+    const answer = await call("smart");
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ choices: [{ message: { content: "hello" } }] });
+    const [failed, good] = await attemptsOf(answer, 2);
+    expect(failed).toMatchObject({ attempt: 1, model: "a", provider: "one", outcome: "error" });
+    // 11 × 1,000 + 7 × 20,000 nano-dollars, at the second one's price.
+    expect(good).toMatchObject({ attempt: 2, model: "b", provider: "two", outcome: "ok", cost_nanos: 151_000n });
+    expect(good!.reserved_nanos).toBeGreaterThan(failed!.reserved_nanos);
+  });
+
+  test("passes on what is the client's own fault, and asks nobody else", async () => {
+    first.answerWith((response) => {
+      response.writeHead(400, { "content-type": "application/json" }).end('{"error":{"message":"bad tool","type":"x"}}');
+    });
+    const answer = await call("smart");
+    expect([answer.status, second.received.length]).toEqual([400, 0]);
+    expect(await answer.json()).toMatchObject({ error: { message: "bad tool" } });
+  });
+
+  test("may name a model again to try it again, and the last failure is the one that is told", async () => {
+    expect((await call("again")).status).toBe(200);
+    second.answerWith(htmlError(503));
+    const answer = await call("again");
+    expect(answer.status).toBe(502);
+    expect(await attemptsOf(answer, 3)).toMatchObject([
+      { model: "gone" },
+      { model: "gone" },
+      { model: "free-b", outcome: "error" },
+    ]);
+  });
+});
+
+describe("a stream", () => {
+  const role = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }] })}\n\n`;
+  const streaming = (text: string, after: "cut" | "error" | "silence"): UpstreamScript => {
+    return async (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(text);
+      if (after === "error") response.end('data: {"error":{"message":"overloaded"}}\n\n');
+      if (after === "cut") setTimeout(() => response.destroy(), 30);
+      if (after === "silence") await silence()(response, first.received[0]!);
+    };
+  };
+
+  test.each(["cut", "error"] as const)("that has told only its role may still begin elsewhere: %s", async (after) => {
+    first.answerWith(streaming(role, after));
+    second.answerWith(chatStream({ texts: ["b1", "b2"] }));
+    const answer = await call("smart", { stream: true });
+    const text = await answer.text();
+    expect(text).toContain("b1");
+    expect(text).toContain("[DONE]");
+    expect(text).not.toContain("overloaded");
+    expect(text.match(/"role"/g)).toHaveLength(1);
+    expect(await attemptsOf(answer, 2)).toMatchObject([{ outcome: "error" }, { outcome: "ok", model: "b" }]);
+  });
+
+  test("that has told anything is not begun again", async () => {
+    first.answerWith(streaming(`${role}${role.replace('"content":""', '"content":"a1"')}`, "cut"));
+    const answer = await call("smart", { stream: true });
+    const text = await answer.text();
+    expect(text).toContain("a1");
+    expect(text).toContain('"code":"upstream_failed"');
+    expect(second.received).toEqual([]);
+  });
+
+  test("of the last target hands on its role at once", async () => {
+    second.answerWith(streaming(role, "silence"));
+    const answer = await call("free-b", { stream: true });
+    const reader = answer.body!.getReader();
+    expect(Buffer.from((await reader.read()).value).toString()).toBe(role);
+    await reader.cancel();
+    await waitFor(() => second.received[0]?.abortedAt !== undefined);
+  });
+
+  test("whose client goes away asks nobody else", async () => {
+    first.answerWith(streaming(role, "silence"));
+    const stop = new AbortController();
+    const asking = fetch(`${gateway.url}/v1/chat/completions`, {
+      method: "POST",
+      signal: stop.signal,
+      headers: { authorization: `Bearer ${issued.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: "smart", stream: true, messages: [{ role: "user", content: "x" }] }),
+    });
+    await waitFor(() => first.received.length === 1);
+    stop.abort();
+    await expect(asking).rejects.toThrow("abort");
+    await waitFor(() => first.received[0]?.abortedAt !== undefined);
+    expect(second.received).toEqual([]);
+  });
+});
+
+test("a weighted route spreads its calls", async () => {
+  for (let n = 0; n < 40; n++) expect((await call("spread")).status).toBe(200);
+  expect(first.received.length + second.received.length).toBe(40);
+  // Fewer than 4 of 40 at even odds: once in more than 20 million runs.
+  expect(Math.min(first.received.length, second.received.length)).toBeGreaterThan(3);
+});
+
+test("a route takes those of its targets that speak the client's format", async () => {
+  expect((await call("mixed")).status).toBe(200);
+  expect([first.received.length, second.received.length]).toEqual([0, 1]);
+  first.answerWith(messagesAnswer());
+  expect((await call("mixed", { max_tokens: 10 }, "/v1/messages")).status).toBe(200);
+  expect(first.received[0]?.path).toBe("/v1/messages");
+});
+
+test("a provider that keeps failing is left alone, health says so, and it is tried again later", async () => {
+  first.answerWith(htmlError(500));
+  for (let n = 0; n < 5; n++) expect((await call("guarded")).status).toBe(200);
+  expect(first.received).toHaveLength(3);
+  const alone = await call("weak");
+  expect([alone.status, alone.headers.get("retry-after")]).toEqual([503, "1"]);
+  const health = (await (await fetch(`${gateway.url}/health`)).json()) as { status: string; checks: Record<string, unknown> };
+  expect(health.status).toBe("warn");
+  expect(JSON.stringify(health.checks["providers:answering"])).toContain("warn");
+  first.answerWith(chatAnswer());
+  await waitFor(async () => (await call("weak")).status === 200);
+  expect((await call("guarded")).status).toBe(200);
+});
+
+test("a key needs the name of the route and not those of its targets", async () => {
+  const { key } = await scene.issueKey({ models: ["guarded"] });
+  const ask = (model: string) =>
+    fetch(`${gateway.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+      body: JSON.stringify({ model, messages: [] }),
+    });
+  expect((await ask("guarded")).status).toBe(200);
+  expect((await ask("free-b")).status).toBe(404);
+  const answer = await fetch(`${gateway.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
+  const { data } = (await answer.json()) as { data: object[] };
+  expect(data).toMatchObject([{ id: "guarded", owned_by: "nexus", price: "free", targets: ["weak", "free-b"] }]);
+});

@@ -1,0 +1,57 @@
+/**
+ * Keeps calls away from a provider that fails: after several failures in a row it is left alone for a while, then one call tries
+ * it. Those who have another target go there at once instead of waiting for a deadline.
+ */
+import { type Clock, Problem } from "@nexus/core";
+
+export interface BreakerSettings {
+  /** Failures in a row; 0: never opens. */
+  failures: number;
+  /** How long it is left alone, milliseconds. */
+  openMs: number;
+}
+
+export interface Breaker {
+  /** A call is about to be made. @throws Problem `unavailable` while the provider is left alone */
+  enter(): Attempt;
+  isOpen(): boolean;
+}
+
+interface Attempt {
+  succeeded(): void;
+  failed(): void;
+  /** It is over, with or without a verdict: a client that went away says nothing about the provider. */
+  ended(): void;
+}
+
+export function openBreaker(name: string, { failures, openMs }: BreakerSettings, clock: Clock): Breaker {
+  let inARow = 0;
+  /** Monotonic milliseconds from which one call may try. */
+  let retryAt = -Infinity;
+  let trying = false;
+  const isOpen = (): boolean => failures > 0 && inARow >= failures;
+  return {
+    isOpen,
+    enter() {
+      const now = clock.monotonic();
+      if (isOpen() && (trying || now < retryAt)) {
+        const seconds = Math.max(1, Math.ceil((retryAt - now) / 1000));
+        throw new Problem("unavailable", `the provider ${name} keeps failing`, { headers: { "retry-after": String(seconds) } });
+      }
+      const tries = isOpen();
+      trying ||= tries;
+      return {
+        succeeded: () => {
+          inARow = 0;
+        },
+        failed: () => {
+          inARow++;
+          retryAt = clock.monotonic() + openMs;
+        },
+        ended: () => {
+          if (tries) trying = false;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** `routes` in gateway.yaml: names that stand for several models. */
+import type { ModelSettings } from "./gateway-settings.ts";
+import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+
+export interface RouteSettings {
+  /** The name clients call. */
+  id: string;
+  /** `ordered`: the first that can answer. `weighted`: drawn by weight, the others after it. */
+  strategy: "ordered" | "weighted";
+  targets: readonly RouteTarget[];
+}
+
+interface RouteTarget {
+  /** The id of a model. */
+  model: string;
+  weight: number;
+}
+
+const routeId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
+const mostTargets = 10;
+
+export function readRoutes(file: YamlFile, root: YamlFields, models: readonly ModelSettings[]): RouteSettings[] {
+  return entriesOf(file, root.child("routes"), "routes").flatMap(([id, node]): RouteSettings[] => {
+    const path = `routes.${id}`;
+    const refuse = (detail: string): RouteSettings[] => {
+      file.refuse(node, path, detail);
+      return [];
+    };
+    if (!routeId.test(id)) return refuse("must be named as models are");
+    if (models.some((model) => model.id === id)) return refuse("is the id of a model");
+    const fields = fieldsOf(file, node, path);
+    if (!fields) return [];
+    const strategy = fields.has("strategy") ? fields.oneOf("strategy", ["ordered", "weighted"]) : "ordered";
+    const targets = readTargets(file, fields, models);
+    fields.finish();
+    if (targets.length === 0 || targets.length > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
+    return strategy ? [{ id, strategy, targets }] : [];
+  });
+}
+
+function readTargets(file: YamlFile, route: YamlFields, models: readonly ModelSettings[]): RouteTarget[] {
+  const path = `${route.path}.targets`;
+  if (!route.has("targets")) return [];
+  const kinds = new Set<string>();
+  return itemsOf(file, route.child("targets"), path).flatMap((item, index): RouteTarget[] => {
+    const plain = scalarSource(item);
+    const fields = plain === undefined ? fieldsOf(file, item, `${path}[${index}]`) : undefined;
+    const name = plain ?? fields?.text("model");
+    const weight = fields ? fields.integerOr("weight", 1, { min: 1, max: 1000 }) : 1;
+    fields?.finish();
+    if (name === undefined) return [];
+    const model = models.find(({ id }) => id === name);
+    if (!model) {
+      file.refuse(item, `${path}[${index}]`, `${name} is none of the models`);
+      return [];
+    }
+    if (kinds.add(model.kind).size > 1) file.refuse(item, `${path}[${index}]`, "does something else than the targets before it");
+    return [{ model: name, weight }];
+  });
+}
