@@ -890,6 +890,10 @@ GRANT EXECUTE ON FUNCTION record_key_uses(uuid, bigint, text, jsonb) TO nexus_ap
 -- Ids of what a request made whose answer held a secret: whoever has lost the answer knows what to revoke.
 ALTER TABLE idempotency_keys ADD COLUMN made text[];
 
+-- 20261123T1330_count_cache_writes.sql
+-- Part of `input_tokens` that the provider put into its cache, which some bill above plain input.
+ALTER TABLE usage_events ADD COLUMN cache_write_tokens bigint NOT NULL DEFAULT 0 CHECK (cache_write_tokens >= 0);
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -921,6 +925,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1190_create_key_leaks.sql', '3d86b63d89539a52293dd90eaf6eca6a2cecbcb9e52dd496805cedb0ce9a0182', 0),
   ('20261123T1195_index_key_leaks.sql', 'ca0ef0c87e3a13db16d0fc659f3af74bc2cf628ec3a6acabc44068c1cd02c317', 0),
   ('20261123T1196_create_key_uses.sql', 'dd67bfdef924469bea7be90f81f422b2a5f12ee78d6518b9be66d904b610c861', 0),
-  ('20261123T1197_name_what_was_made.sql', 'edd7f02c0af7c3e0979005f4c63a7377546e159066f77d8b93c072cf80de62ba', 0);
+  ('20261123T1197_name_what_was_made.sql', 'edd7f02c0af7c3e0979005f4c63a7377546e159066f77d8b93c072cf80de62ba', 0),
+  ('20261123T1330_count_cache_writes.sql', 'd01d93a8bb60166143816c3159122036a7990a1411c3280f00e31c2bacc8fa79', 0);
 
 COMMIT;

@@ -152,6 +152,16 @@ describe("Anthropic's client", () => {
     },
   );
 
+  it("is charged for what was written to the cache, at its price", async () => {
+    const usage = { input_tokens: 1, cache_creation_input_tokens: 100, cache_read_input_tokens: 0, output_tokens: 1 };
+    provider.answerWith(messagesAnswer({ usage }));
+    const system = [{ type: "text" as const, text: "x", cache_control: { type: "ephemeral" as const } }];
+    const { request_id: requestId } = await client.messages.create({ model: "priced", ...asking, system }).withResponse();
+    // 1 × 1,000 + 100 × 1,250 + 1 × 10,000 nano-dollars
+    const row = { outcome: "ok", cost_nanos: "136000", input_tokens: 101, cache_write_tokens: 100 };
+    expect(await usageOf(requestId!)).toMatchObject(row);
+  });
+
   it("cannot ask for more output than the model writes", async () => {
     await client.messages.create({ model: "priced", messages, max_tokens: 5000 });
     expect(JSON.parse(provider.received[0]!.body.toString())).toMatchObject({ max_tokens: 1000 });

@@ -8,6 +8,8 @@ const Price = strictObject({
   input: Nanos,
   output: Nanos,
   cached_input: Nanos,
+  cache_write: Nanos,
+  cache_write_1h: Nanos,
   source: Type.String(),
   effective: Type.String({ description: "date since which the figures hold" }),
 });

@@ -33,6 +33,7 @@ export const UsageEvent = strictObject({
   input_tokens: Type.Integer(),
   output_tokens: Type.Integer(),
   cached_input_tokens: Type.Integer({ description: "part of input_tokens" }),
+  cache_write_tokens: Type.Integer({ description: "part of input_tokens: put into the provider's cache" }),
   reasoning_tokens: Type.Integer({ description: "part of output_tokens" }),
   usage_source: Type.String({ description: "who counted: provider, counted (by us), bound (the most it can have been), none" }),
   cost_nanos: Nanos,
@@ -48,6 +49,7 @@ export const UsageTotals = strictObject({
   input_tokens: Type.Integer(),
   output_tokens: Type.Integer(),
   cached_input_tokens: Type.Integer(),
+  cache_write_tokens: Type.Integer(),
   reasoning_tokens: Type.Integer(),
   cost_nanos: Nanos,
 });

@@ -262,6 +262,7 @@ const columns: Columns = {
     input_tokens: "int8",
     output_tokens: "int8",
     cached_input_tokens: "int8",
+    cache_write_tokens: "int8",
     reasoning_tokens: "int8",
     usage_source: "text",
     cost_nanos: "int8",

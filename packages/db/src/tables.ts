@@ -170,6 +170,7 @@ export interface Tables extends KeyTables {
     input_tokens: bigint;
     output_tokens: bigint;
     cached_input_tokens: Generated<bigint>;
+    cache_write_tokens: Generated<bigint>;
     reasoning_tokens: Generated<bigint>;
     usage_source: "provider" | "counted" | "bound" | "none";
     cost_nanos: bigint;

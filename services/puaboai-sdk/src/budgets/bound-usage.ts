@@ -1,5 +1,5 @@
 /** The most that a call can consume, so that its money can be set aside before it begins. */
-import type { TokenUsage } from "../usage/token-usage.ts";
+import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 
 interface BoundedCall {
   /** Length of the request body. */
@@ -9,6 +9,8 @@ interface BoundedCall {
   /** The client's cap on each answer. */
   outputCap: number | undefined;
   choices: number;
+  /** The provider may be asked to keep input in its cache, which can cost more than reading it. */
+  writesCache?: boolean;
 }
 
 interface Limits {
@@ -26,7 +28,7 @@ const templateTokens = 1024;
 export function boundUsage(call: BoundedCall, model: Limits): TokenUsage {
   const input = call.hasMedia ? model.contextTokens : Math.min(call.bodyBytes + templateTokens, model.contextTokens);
   const output = Math.min(call.outputCap ?? model.maxOutputTokens, model.maxOutputTokens) * call.choices;
-  return { input, output, cachedInput: 0, reasoning: 0 };
+  return { ...noTokens, input, output, cacheWriteHour: call.writesCache ? input : 0 };
 }
 
 /** What a call without the provider's figures is billed: a token for three bytes, which errs upwards for English. */

@@ -70,6 +70,7 @@ function rowOf(organizationId: string, budgetId: string, cost: bigint): UsageRow
     inputTokens: 1,
     outputTokens: 2,
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     reasoningTokens: 0,
     usageSource: "provider",
     cost,

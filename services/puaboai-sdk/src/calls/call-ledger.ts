@@ -209,6 +209,7 @@ function tokenColumns(tokens: TokenUsage) {
     inputTokens: tokens.input,
     outputTokens: tokens.output,
     cachedInputTokens: tokens.cachedInput,
+    cacheWriteTokens: tokens.cacheWrite + tokens.cacheWriteHour,
     reasoningTokens: tokens.reasoning,
   };
 }

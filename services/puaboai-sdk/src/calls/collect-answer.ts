@@ -2,6 +2,7 @@ import { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { isJson, mediaTypeOf, passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, takeOver } from "./exchange.ts";
 import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
@@ -107,5 +108,5 @@ function usageOf(call: ForwardedCall, body: Buffer): CallEnd["usage"] {
   const tokens = call.wire.findUsage(body);
   if (tokens) return { source: "provider", tokens };
   const output = call.wire.answersText ? Math.ceil(body.length / 3) : 0;
-  return { source: "counted", tokens: { input: call.countedInput, output, cachedInput: 0, reasoning: 0 } };
+  return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output } };
 }

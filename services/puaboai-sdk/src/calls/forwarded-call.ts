@@ -1,6 +1,7 @@
 import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import type { Exchange } from "./exchange.ts";
@@ -65,5 +66,5 @@ export function cutEnd(call: ForwardedCall, { status, code }: Problem): CallEnd 
  */
 export function unknownUsage(call: ForwardedCall): CallEnd["usage"] {
   if (!call.stream) return { source: "bound" };
-  return { source: "counted", tokens: { input: call.countedInput, output: 0, cachedInput: 0, reasoning: 0 } };
+  return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output: 0 } };
 }

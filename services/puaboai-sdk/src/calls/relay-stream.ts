@@ -3,6 +3,7 @@ import type { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import { type SseState, sseTap } from "../wire/sse-tap.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
@@ -82,7 +83,7 @@ interface StreamEnd {
 }
 
 function endOf(call: ForwardedCall, { usage, countedTokens }: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
-  const counted = { input: call.countedInput, output: countedTokens, cachedInput: 0, reasoning: 0 };
+  const counted = { ...noTokens, input: call.countedInput, output: countedTokens };
   return {
     outcome,
     // Once the head is out its status is 200, whatever follows.

@@ -6,6 +6,7 @@ import { answerHeaders, type Exchange, streamHeaders, takeOver, watchClient } fr
 import { errorFrame } from "../calls/openai-error.ts";
 import { asChatModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
 import type { LocalChatPart, LocalChatRequest } from "../local-model.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import type { ChatRequest } from "./chat-request.ts";
 
 interface LocalCall extends Exchange {
@@ -23,7 +24,7 @@ export async function answerLocally(call: LocalCall): Promise<void> {
   const abort = new AbortController();
   let pieces = 0;
   const stop = (reason: Error, end: { httpStatus: number | null; errorCode?: string }): void => {
-    const tokens = { input: Math.ceil(call.chat.body.length / 3), output: pieces, cachedInput: 0, reasoning: 0 };
+    const tokens = { ...noTokens, input: Math.ceil(call.chat.body.length / 3), output: pieces };
     call.ledger.finish({ outcome: "aborted", ...end, usage: { source: "counted", tokens } });
     abort.abort(reason);
   };
@@ -118,7 +119,7 @@ function drained(raw: ServerResponse, signal: AbortSignal): Promise<void> {
 }
 
 function settle(call: LocalCall, end: End): void {
-  const tokens = { input: end.inputTokens, output: end.outputTokens, cachedInput: 0, reasoning: 0 };
+  const tokens = { ...noTokens, input: end.inputTokens, output: end.outputTokens };
   call.ledger.finish({ outcome: "ok", httpStatus: 200, usage: { source: "counted", tokens } });
 }
 

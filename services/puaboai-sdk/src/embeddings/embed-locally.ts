@@ -1,5 +1,6 @@
 import { answerHeaders, type Exchange, takeOver, watchClient } from "../calls/exchange.ts";
 import { asEmbeddingModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import type { LocalEmbeddingRequest } from "./local-embedding-request.ts";
 
 interface LocalCall extends Exchange {
@@ -24,7 +25,7 @@ export async function embedLocally(call: LocalCall): Promise<void> {
     const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: encode(vector, call.asked.encoding) }));
     const usage = { prompt_tokens: inputTokens, total_tokens: inputTokens };
     const body = JSON.stringify({ object: "list", data, model: call.model.id, usage });
-    const tokens = { input: inputTokens, output: 0, cachedInput: 0, reasoning: 0 };
+    const tokens = { ...noTokens, input: inputTokens, output: 0 };
     call.ledger.firstByte();
     call.ledger.finish({ outcome: "ok", httpStatus: 200, usage: { source: "counted", tokens } });
     takeOver(call, 200, {

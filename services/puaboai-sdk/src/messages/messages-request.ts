@@ -15,23 +15,35 @@ export interface MessagesRequest {
   choices: 1;
   /** Images or documents are inside: bytes say nothing about their tokens. */
   hasMedia: boolean;
+  /** The provider is asked to keep input in its cache. */
+  writesCache: boolean;
   /** What the provider would do and bill beside tokens, such as `web_search_20250305`. */
   paidTools: readonly string[];
   scan: ObjectScan;
 }
 
 const largestCap = 2 ** 31;
-const wanted: ReadonlySet<string> = new Set(["model", "stream", "max_tokens", "tools", "mcp_servers", "container"]);
+const wanted: ReadonlySet<string> = new Set([
+  "model",
+  "stream",
+  "max_tokens",
+  "tools",
+  "mcp_servers",
+  "container",
+  "cache_control",
+]);
 /** A content block of an image, a document or an uploaded file has a source. */
 const mediaNames: ReadonlySet<string> = new Set(["source", "file_id"]);
 
 /** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
 export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): MessagesRequest {
-  let hasMedia = false;
+  let [hasMedia, writesCache] = [false, false];
   const scan = scanObject(body, {
     wanted,
     noteInnerName: (name) => {
-      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
+      const folded = name.toLowerCase();
+      if (mediaNames.has(folded)) hasMedia = true;
+      else if (folded === "cache_control") writesCache = true;
     },
   });
   const fields = fieldReader(body, scan);
@@ -49,6 +61,7 @@ export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): Mes
     outputCap: outputCap ?? 1,
     choices: 1,
     hasMedia,
+    writesCache: writesCache || scan.values.has("cache_control"),
     paidTools: [...servers, ...paidToolsIn(body, scan, isPaid)],
     scan,
   };

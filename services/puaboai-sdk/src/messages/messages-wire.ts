@@ -1,3 +1,4 @@
+import { noTokens } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -19,7 +20,7 @@ export const messagesWire: WireFormat = {
 export const countTokensWire: WireFormat = {
   ...messagesWire,
   path: "/messages/count_tokens",
-  findUsage: () => ({ input: 0, output: 0, cachedInput: 0, reasoning: 0 }),
+  findUsage: () => noTokens,
 };
 
 /** Where the events hold figures. */

@@ -1,5 +1,5 @@
 /** The figures of Anthropic's Messages API: what came from the cache and what went into it stands beside `input_tokens`. */
-import { isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
+import { isCount, isObject, noTokens, type TokenUsage } from "../usage/token-usage.ts";
 
 /**
  * Adds what one `usage` object tells to what is known: a stream tells its input first, and its output, counted from the
@@ -11,8 +11,19 @@ export function mergeUsage(known: TokenUsage | undefined, value: unknown): Token
   const plain = count("input_tokens");
   const output = count("output_tokens");
   if (plain === undefined && output === undefined) return known;
-  const cachedInput = count("cache_read_input_tokens") ?? (plain === undefined ? known?.cachedInput : undefined) ?? 0;
+  const cachedInput = count("cache_read_input_tokens") ?? 0;
+  const was = known ?? noTokens;
+  if (plain === undefined) return { ...was, output: output ?? was.output };
   const written = count("cache_creation_input_tokens") ?? 0;
-  const input = plain === undefined ? (known?.input ?? 0) : plain + cachedInput + written;
-  return { input, output: output ?? known?.output ?? 0, cachedInput, reasoning: 0 };
+  const lifetimes = value["cache_creation"];
+  const hour =
+    isObject(lifetimes) && isCount(lifetimes["ephemeral_1h_input_tokens"]) ? lifetimes["ephemeral_1h_input_tokens"] : 0;
+  return {
+    input: plain + cachedInput + written,
+    output: output ?? was.output,
+    cachedInput,
+    cacheWrite: Math.max(0, written - hour),
+    cacheWriteHour: Math.min(hour, written),
+    reasoning: 0,
+  };
 }

@@ -1,6 +1,6 @@
 import type { Problem, RequestId } from "@nexus/core";
 import { problemDocument } from "@nexus/http";
-import { isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
+import { noTokens, isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -22,7 +22,7 @@ function readUsage(value: unknown): TokenUsage | undefined {
   const { input_tokens: input, output_tokens: output } = value;
   const cached = detail(value["input_tokens_details"], "cached_tokens");
   const reasoning = detail(value["output_tokens_details"], "reasoning_tokens");
-  return { input, output: isCount(output) ? output : 0, cachedInput: Math.min(cached, input), reasoning };
+  return { ...noTokens, input, output: isCount(output) ? output : 0, cachedInput: Math.min(cached, input), reasoning };
 }
 
 function detail(details: unknown, name: string): number {

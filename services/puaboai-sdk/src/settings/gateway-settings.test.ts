@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ConfigError } from "@nexus/config";
 import { expect, test } from "vitest";
+import { noTokens } from "../usage/token-usage.ts";
 import { gatewayConfigField, parseGatewaySettings, readGatewaySettings } from "./gateway-settings.ts";
 import { priceOf } from "./price.ts";
 import { isPrivateAddress, isPrivateHost } from "./private-address.ts";
@@ -211,11 +212,13 @@ test("a cost is exact and each part is rounded up", () => {
     input: 2_500_000_000n,
     output: 10_000_000_000n,
     cachedInput: 1_250_000_000n,
+    cacheWrite: 3_125_000_000n,
+    cacheWriteHour: 5_000_000_000n,
     source: "s",
     effective: "2026-01-01",
   };
-  expect(priceOf({ input: 1000, output: 10, cachedInput: 400, reasoning: 5 }, price)).toBe(
+  expect(priceOf({ ...noTokens, input: 1000, output: 10, cachedInput: 400, reasoning: 5 }, price)).toBe(
     600n * 2500n + 400n * 1250n + 10n * 10_000n,
   );
-  expect(priceOf({ input: 1, output: 0, cachedInput: 0, reasoning: 0 }, { ...price, input: 1n })).toBe(1n);
+  expect(priceOf({ ...noTokens, input: 1, output: 0 }, { ...price, input: 1n })).toBe(1n);
 });

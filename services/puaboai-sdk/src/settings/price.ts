@@ -8,6 +8,9 @@ export interface Price {
   output: NanoDollars;
   /** For input that the provider found in its cache. */
   cachedInput: NanoDollars;
+  /** For input that the provider put into its cache, for minutes and for an hour. */
+  cacheWrite: NanoDollars;
+  cacheWriteHour: NanoDollars;
   /** Where the figures come from and since when they hold. */
   source: string;
   effective: string;
@@ -15,8 +18,17 @@ export interface Price {
 
 /** The cost of a call; each part is rounded up, so that many small calls cannot be had for nothing. */
 export function priceOf(usage: TokenUsage, price: Price): NanoDollars {
-  const cached = Math.min(usage.cachedInput, usage.input);
-  return costOf(usage.input - cached, price.input) + costOf(cached, price.cachedInput) + costOf(usage.output, price.output);
+  const { input, cacheWrite, cacheWriteHour } = usage;
+  const cached = Math.min(usage.cachedInput, input);
+  // Parts that are more than the whole are a provider's mistake; each is billed, and nothing twice.
+  const plain = Math.max(0, input - cached - cacheWrite - cacheWriteHour);
+  return (
+    costOf(plain, price.input) +
+    costOf(cached, price.cachedInput) +
+    costOf(cacheWrite, price.cacheWrite) +
+    costOf(cacheWriteHour, price.cacheWriteHour) +
+    costOf(usage.output, price.output)
+  );
 }
 
 /** As it is stamped on a usage row. */
@@ -25,6 +37,8 @@ export function priceDocument(price: Price) {
     input: price.input.toString(),
     output: price.output.toString(),
     cached_input: price.cachedInput.toString(),
+    cache_write: price.cacheWrite.toString(),
+    cache_write_1h: price.cacheWriteHour.toString(),
     unit: "nanos_per_million_tokens" as const,
     source: price.source,
     effective: price.effective,
@@ -47,6 +61,8 @@ export function readPrice(
   // An embedding model answers no tokens.
   const output = kind === "embeddings" && !fields.has("output") ? 0n : dollars(fields, "output");
   const cachedInput = fields.has("cached_input") ? dollars(fields, "cached_input") : input;
+  const cacheWrite = fields.has("cache_write") ? dollars(fields, "cache_write") : usualWrite(input, 125n);
+  const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usualWrite(input, 200n);
   const source = fields.text("source");
   const effective = fields.text("effective", {
     pattern: /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
@@ -54,9 +70,20 @@ export function readPrice(
   });
   fields.finish();
   if (input === undefined || output === undefined || cachedInput === undefined || !source || !effective) return undefined;
+  if (cacheWrite === undefined || cacheWriteHour === undefined) return undefined;
+  if (cacheWriteHour < input || cacheWriteHour < cacheWrite)
+    return fields.refuse(
+      "cache_write_1h",
+      "must not be below input and cache_write: a bound counts input that may be cached at it",
+    );
   if (cachedInput > input)
     return fields.refuse("cached_input", "must not be above input: a call's bound counts all of its input at `input`");
-  return { input, output, cachedInput, source, effective };
+  return { input, output, cachedInput, cacheWrite, cacheWriteHour, source, effective };
+}
+
+/** What those who bill it ask: 1.25 times the input for minutes, twice for an hour (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching). */
+function usualWrite(input: NanoDollars | undefined, percent: bigint): NanoDollars | undefined {
+  return input === undefined ? undefined : (input * percent + 99n) / 100n;
 }
 
 function dollars(fields: YamlFields, name: string): NanoDollars | undefined {

@@ -32,6 +32,7 @@ export async function sumUsage(db: Db, filter: UsageFilter) {
       sum("input_tokens").as("input_tokens"),
       sum("output_tokens").as("output_tokens"),
       sum("cached_input_tokens").as("cached_input_tokens"),
+      sum("cache_write_tokens").as("cache_write_tokens"),
       sum("reasoning_tokens").as("reasoning_tokens"),
       sum("cost_nanos").as("cost_nanos"),
     ])

@@ -4,11 +4,14 @@ export interface TokenUsage {
   output: number;
   /** Part of `input` that the provider took from its cache. */
   cachedInput: number;
+  /** Part of `input` that it put into its cache, for minutes and for an hour. */
+  cacheWrite: number;
+  cacheWriteHour: number;
   /** Part of `output` that was spent on reasoning. */
   reasoning: number;
 }
 
-export const noTokens: TokenUsage = { input: 0, output: 0, cachedInput: 0, reasoning: 0 };
+export const noTokens: TokenUsage = { input: 0, output: 0, cachedInput: 0, cacheWrite: 0, cacheWriteHour: 0, reasoning: 0 };
 
 /** An OpenAI `usage` object; `undefined` when it tells no counts. Figures that cannot be counts are taken as absent. */
 export function readTokenUsage(value: unknown): TokenUsage | undefined {
@@ -20,7 +23,7 @@ export function readTokenUsage(value: unknown): TokenUsage | undefined {
   const completionDetails = value["completion_tokens_details"];
   const cached = isObject(promptDetails) ? count(promptDetails["cached_tokens"]) : undefined;
   const reasoning = isObject(completionDetails) ? count(completionDetails["reasoning_tokens"]) : undefined;
-  return { input, output, cachedInput: Math.min(cached ?? 0, input), reasoning: reasoning ?? 0 };
+  return { ...noTokens, input, output, cachedInput: Math.min(cached ?? 0, input), reasoning: reasoning ?? 0 };
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -82,6 +82,7 @@ function row(change: Partial<UsageRow> = {}): UsageRow {
     inputTokens: 1,
     outputTokens: 2,
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     reasoningTokens: 0,
     usageSource: "provider",
     cost: 0n,

@@ -20,6 +20,8 @@ export interface UsageRow {
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;
+  /** Part of `inputTokens` that the provider put into its cache. */
+  cacheWriteTokens: number;
   reasoningTokens: number;
   usageSource: "provider" | "counted" | "bound" | "none";
   cost: NanoDollars;

@@ -89,6 +89,7 @@ function present(row: StoredUsage): UsageEvent {
     input_tokens: Number(row.input_tokens),
     output_tokens: Number(row.output_tokens),
     cached_input_tokens: Number(row.cached_input_tokens),
+    cache_write_tokens: Number(row.cache_write_tokens),
     reasoning_tokens: Number(row.reasoning_tokens),
     usage_source: row.usage_source,
     cost_nanos: row.cost_nanos.toString(),
@@ -105,6 +106,7 @@ function presentTotals(totals: Awaited<ReturnType<typeof sumUsage>>) {
     input_tokens: Number(totals.input_tokens),
     output_tokens: Number(totals.output_tokens),
     cached_input_tokens: Number(totals.cached_input_tokens),
+    cache_write_tokens: Number(totals.cache_write_tokens),
     reasoning_tokens: Number(totals.reasoning_tokens),
     cost_nanos: totals.cost_nanos.toString(),
   };

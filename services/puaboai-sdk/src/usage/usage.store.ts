@@ -7,12 +7,12 @@ import type { UsageRow } from "./usage-row.ts";
 const columns =
   sql.raw(`occurred_at timestamptz, request_id uuid, attempt smallint, organization_id uuid, key_id uuid, user_id uuid,
   endpoint text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
-  input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, reasoning_tokens bigint, usage_source text,
+  input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, usage_source text,
   cost_nanos bigint, budget_id uuid, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
   client_request_id text, trace_id text`);
 const names =
   sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, model, provider, upstream_model,
-  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, reasoning_tokens, usage_source,
+  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, usage_source,
   cost_nanos, budget_id, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
 
 /**
@@ -61,6 +61,8 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     input_tokens: row.inputTokens,
     output_tokens: row.outputTokens,
     cached_input_tokens: row.cachedInputTokens,
+    // A journal of an earlier version does not tell them.
+    cache_write_tokens: row.cacheWriteTokens ?? 0,
     reasoning_tokens: row.reasoningTokens,
     usage_source: row.usageSource,
     cost_nanos: row.cost.toString(),
