@@ -1,10 +1,7 @@
 import type { AuditWriter } from "@nexus/audit";
-import type { FreezeAnswer } from "@nexus/contracts/freezes";
-import { toId } from "@nexus/core";
+import type { Freeze, FreezeAnswer } from "@nexus/contracts/freezes";
 import { auditReceipt } from "../receipts/audit-receipt.ts";
 import { awaitReceipt, type ReceiptDeps } from "../receipts/await-receipt.ts";
-import type { FreezeRow } from "./freezes.store.ts";
-import { presentFreeze } from "./present-freeze.ts";
 import type { FreezeInput } from "./record-freeze-change.ts";
 
 /**
@@ -13,20 +10,20 @@ import type { FreezeInput } from "./record-freeze-change.ts";
  */
 export async function confirmFreeze(
   deps: ReceiptDeps & { audit: AuditWriter },
-  { row, isNew }: { row: FreezeRow; isNew: boolean },
+  { freeze, isNew }: { freeze: Freeze; isNew: boolean },
   { freezer, context }: FreezeInput,
 ): Promise<FreezeAnswer> {
   // A blind process goes on with the keys that it knows, and knows no freeze that came later: so it is waited for.
-  const receipt = await awaitReceipt(deps, { rev: Number(row.rev), endsWithLease: false });
+  const receipt = await awaitReceipt(deps, { rev: freeze.rev, endsWithLease: false });
   if (isNew) {
     const entry = {
-      action: `${row.thawed_at ? "thaw" : "freeze"}.${receipt.confirmed ? "effective" : "unconfirmed"}`,
+      action: `${freeze.thawed_at ? "thaw" : "freeze"}.${receipt.confirmed ? "effective" : "unconfirmed"}`,
       organizationId: freezer.organizationId,
       actor: freezer.actor,
-      targets: [{ kind: "freeze", id: toId("freeze", row.id) }],
+      targets: [{ kind: "freeze", id: freeze.id }],
       context,
     };
     await auditReceipt(deps, entry, receipt);
   }
-  return { freeze: presentFreeze(row), effective_after_ms: receipt.confirmed ? receipt.elapsed_ms : null, receipt };
+  return { freeze, effective_after_ms: receipt.confirmed ? receipt.elapsed_ms : null, receipt };
 }

@@ -5,6 +5,7 @@ import type { Deps } from "../deps.ts";
 import { confirmFreeze } from "./confirm-freeze.ts";
 import { freeze } from "./freeze.ts";
 import { forwardedFreezer } from "./freezer.ts";
+import { presentFreeze } from "./present-freeze.ts";
 import { thaw } from "./thaw.ts";
 
 const tags = ["kill switch"];
@@ -20,7 +21,8 @@ export function addForwardedFreezeRoutes(internal: App, deps: Deps): void {
     handler: async (request, reply) => {
       const { by, ...asked } = request.body;
       const input = { freezer: forwardedFreezer(by), context: requestContext(request) };
-      const answer = await confirmFreeze(deps, await freeze(deps, { ...input, request: asked }), input);
+      const { row, isNew } = await freeze(deps, { ...input, request: asked });
+      const answer = await confirmFreeze(deps, { freeze: presentFreeze(row), isNew }, input);
       return reply.code(answer.receipt.confirmed ? 200 : 202).send(answer);
     },
   });
@@ -32,7 +34,8 @@ export function addForwardedFreezeRoutes(internal: App, deps: Deps): void {
     handler: async (request, reply) => {
       const { by, id } = request.body;
       const input = { freezer: forwardedFreezer(by), context: requestContext(request) };
-      const answer = await confirmFreeze(deps, await thaw(deps, { ...input, id }), input);
+      const { row, isNew } = await thaw(deps, { ...input, id });
+      const answer = await confirmFreeze(deps, { freeze: presentFreeze(row), isNew }, input);
       return reply.code(answer.receipt.confirmed ? 200 : 202).send(answer);
     },
   });

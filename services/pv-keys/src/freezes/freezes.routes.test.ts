@@ -127,6 +127,29 @@ describe("freezing", () => {
     expect((await freeze(alice, { kind: "organization" })).freeze.id).not.toBe(id);
   });
 
+  it("sent again late, under its Idempotency-Key, neither undoes what came meanwhile", async () => {
+    const key = await make(alice);
+    const body = { kind: "organization", reason: "because" };
+    const [freezing, thawing] = [`freeze-${key.key.id}`, `thaw-${key.key.id}`];
+    const send = async (path: string, sent: object, once: string) =>
+      await scene.call(`${service.url}${path}`, alice, { body: sent, headers: { "idempotency-key": once } });
+    const first = (await (await send("/v1/freeze", body, freezing)).json()) as FreezeAnswer;
+    const { id } = first.freeze;
+    expect((await send("/v1/freeze", { ...body, reason: "another" }, freezing)).status).toBe(422);
+    await send("/v1/thaw", { id }, thawing);
+    const again = await send("/v1/freeze", body, freezing);
+    expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+    expect(await again.json()).toMatchObject({ freeze: first.freeze, receipt: { rev: first.freeze.rev, confirmed: true } });
+    expect(await verify(key.secret)).toMatchObject({ valid: true });
+    const anew = await freeze(alice, body);
+    expect((await send("/v1/thaw", { id }, thawing)).headers.get("idempotent-replayed")).toBe("true");
+    expect(await verify(key.secret)).toEqual(frozen);
+    expect(anew.freeze.id).not.toBe(id);
+    // Once each: what was sent again is not written down again.
+    const actions = (await audited(id)).map(({ action }) => action);
+    expect(actions).toEqual(["freeze.created", "freeze.effective", "freeze.thawed", "thaw.effective"]);
+  });
+
   it("the measured time to effect stands in the audit log, node by node", async () => {
     const { freeze: made, receipt } = await freeze(alice, { kind: "model", target: "some-model" });
     const [, effective] = await audited(made.id);

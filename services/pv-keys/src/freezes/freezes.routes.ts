@@ -1,12 +1,14 @@
 /** The kill switch. Only signed-in persons hold it: a freeze must not be able to take it out of their hands. */
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import * as contract from "@nexus/contracts/freezes";
 import { decodeCursor, pageOf } from "@nexus/db";
-import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
+import { type App, type FastifyReply, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { confirmFreeze } from "./confirm-freeze.ts";
 import { freeze } from "./freeze.ts";
 import { freezerOf } from "./freezer.ts";
-import { listFreezes } from "./freezes.store.ts";
+import { type FreezeRow, listFreezes } from "./freezes.store.ts";
 import { presentFreeze } from "./present-freeze.ts";
 import { thaw } from "./thaw.ts";
 
@@ -22,12 +24,13 @@ export function addFreezeRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Refuse something everywhere until it is thawed; 202 while some node may not know yet",
       tags,
+      headers: idempotencyHeaders,
       body: contract.FreezeRequest,
       response,
     },
     handler: async (request, reply) => {
       const input = inputOf(request);
-      const frozen = await freeze(deps, { ...input, request: request.body });
+      const frozen = await changeOnce(deps, { request, reply }, (within) => freeze(within, { ...input, request: request.body }));
       const answer = await confirmFreeze(deps, frozen, input);
       return reply.code(answer.receipt.confirmed ? 200 : 202).send(answer);
     },
@@ -36,10 +39,16 @@ export function addFreezeRoutes(app: App, deps: Deps): void {
     method: "POST",
     url: "/v1/thaw",
     config,
-    schema: { summary: "End a freeze; 202 while some node may not know yet", tags, body: contract.ThawRequest, response },
+    schema: {
+      summary: "End a freeze; 202 while some node may not know yet",
+      tags,
+      headers: idempotencyHeaders,
+      body: contract.ThawRequest,
+      response,
+    },
     handler: async (request, reply) => {
       const input = inputOf(request);
-      const thawed = await thaw(deps, { ...input, id: request.body.id });
+      const thawed = await changeOnce(deps, { request, reply }, (within) => thaw(within, { ...input, id: request.body.id }));
       const answer = await confirmFreeze(deps, thawed, input);
       return reply.code(answer.receipt.confirmed ? 200 : 202).send(answer);
     },
@@ -70,4 +79,19 @@ function addListRoute(app: App, deps: Deps): void {
 
 function inputOf(request: FastifyRequest) {
   return { freezer: freezerOf(personOf(request)), context: requestContext(request) };
+}
+
+/** A request that comes again late must not freeze again what was thawed meanwhile. Its receipt is awaited anew, but not written down. */
+async function changeOnce(
+  deps: Deps,
+  sent: { request: FastifyRequest; reply: FastifyReply },
+  change: (within: Deps) => Promise<{ row: FreezeRow; isNew: boolean }>,
+): Promise<{ freeze: contract.Freeze; isNew: boolean }> {
+  let isNew = false;
+  const changed = await doOnce(deps, { ...sent, holdsSecret: false }, async (within) => {
+    const made = await change(within);
+    isNew = made.isNew;
+    return presentFreeze(made.row);
+  });
+  return { freeze: changed, isNew };
 }

@@ -399,6 +399,16 @@ describe("a list of hashes", () => {
     });
   });
 
+  it("sent again does nothing and answers the same, though its key was enabled meanwhile", async () => {
+    const { key, secret } = await make(alice);
+    const list = { hashes: [sha256(secret)], url: "sent again" };
+    const first: unknown = await (await hashes(service, admin, list)).json();
+    expect((await scene.call(`${service.url}/v1/keys/${key.id}/enable`, alice, { method: "POST" })).status).toBe(200);
+    expect(await (await hashes(service, admin, list)).json()).toEqual(first);
+    expect(await stateOf(alice, key.id)).toBe("active");
+    expect(await leaksOf(alice, key.id)).toHaveLength(1);
+  });
+
   it("with rows that are no hashes does nothing and names them all", async () => {
     const { key, secret } = await make(alice);
     const answer = await hashes(service, admin, { hashes: [sha256(secret), "abc", sha256("x"), `${sha256("y")}0`, secret] });

@@ -1,6 +1,8 @@
+import { idempotencyHeaders } from "@nexus/contracts/common";
 import * as contract from "@nexus/contracts/secrets";
 import { type App, personOf, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
+import { doOnce } from "../do-once.ts";
 import { keeperOf } from "./secret.ts";
 import { overviewOf, startRewrap } from "./start-rewrap.ts";
 
@@ -16,11 +18,13 @@ export function addRewrapRoutes(app: App, deps: Deps): void {
     schema: {
       summary: "Wrap every data key with the current key-encryption key, in the background",
       tags,
+      headers: idempotencyHeaders,
       response: { 202: contract.SecretRewrapAnswer },
     },
     handler: async (request, reply) => {
       const input = { keeper: keeperOf(personOf(request)), context: requestContext(request) };
-      return reply.code(202).send({ rewrap: await startRewrap(deps, input) });
+      const rewrap = await doOnce(deps, { request, reply, holdsSecret: false }, (within) => startRewrap(within, input));
+      return reply.code(202).send({ rewrap });
     },
   });
   app.route({

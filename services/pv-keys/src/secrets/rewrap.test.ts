@@ -72,6 +72,17 @@ it("a KMS that is away holds it up and fails nothing; it is through when the KMS
   expect((await read(service, "good")).status).toBe(503);
 });
 
+it("sent again under its Idempotency-Key, it begins no second run when the first is through", async () => {
+  const service = await start({ current: lastKey(), keys: [lastKey()] });
+  const headers = { "idempotency-key": "rewrap-once" };
+  const send = async () => await scene.call(`${service.url}/v1/secrets/rewrap`, admin, { method: "POST", headers });
+  const first: unknown = await (await send()).json();
+  await untilFinished(service);
+  const again = await send();
+  expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([202, "true"]);
+  expect(await again.json()).toEqual(first);
+});
+
 it("a run that another key overtakes ends as superseded", async () => {
   const kms = switchedKey();
   kms.isAway = true;
