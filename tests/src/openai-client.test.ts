@@ -44,10 +44,17 @@ providers:
     allow_private_network: true
     api_key_env: FAKE_PROVIDER_KEY
     first_byte_timeout_ms: 500
-    wire_formats: [openai-chat, openai-embeddings, openai-responses]
+    wire_formats: [openai-chat, openai-embeddings, openai-responses, openai-moderations, openai-images]
 models:
   - { id: remote, provider: fake, upstream_model: fake-model, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
   - { id: remote-embedding, provider: fake, kind: embeddings, context_tokens: 8000, price: free }
+  - { id: judge, provider: fake, upstream_model: fake-judge, kind: moderations, context_tokens: 8000, price: free }
+  - id: painter
+    provider: fake
+    kind: images
+    context_tokens: 8000
+    max_output_tokens: 6000
+    price: { unit: usd_per_million_tokens, input: "1", output: "10", source: test, effective: 2026-01-01 }
   - id: priced
     provider: fake
     kind: chat
@@ -92,7 +99,16 @@ describe("OpenAI's client", () => {
   it("lists and reads models", async () => {
     const ids: string[] = [];
     for await (const model of client.models.list()) ids.push(model.id);
-    expect(ids).toEqual(["remote", "remote-embedding", "priced", "embedded-guide", "embedded-echo", "use-lite-en-512"]);
+    expect(ids).toEqual([
+      "remote",
+      "remote-embedding",
+      "judge",
+      "painter",
+      "priced",
+      "embedded-guide",
+      "embedded-echo",
+      "use-lite-en-512",
+    ]);
     expect(await client.models.retrieve("embedded-echo")).toMatchObject({
       id: "embedded-echo",
       object: "model",
@@ -162,6 +178,26 @@ describe("OpenAI's client", () => {
     expect(JSON.parse(provider.received.at(-1)?.body.toString() ?? "")).toEqual({ ...body, model: "fake-model" });
   });
 });
+
+/** The row of a request, when it is there. */
+async function rowOf(token: string, requestId: string | null): Promise<{ cost_nanos: string; organization_id: string }> {
+  return await waitFor(async () => {
+    const answer = await fetch(`${platform.urls.ai}/v1/usage`, { headers: bearer(token) });
+    const { data } = (await answer.json()) as { data: { request_id: string; cost_nanos: string; organization_id: string }[] };
+    return data.find((row) => row.request_id === requestId);
+  });
+}
+
+async function allowSpending(token: string): Promise<void> {
+  const { request_id: id } = await client.chat.completions.create({ model: "remote", messages }).withResponse();
+  const { organization_id: organization } = await rowOf(token, id);
+  const put = await fetch(`${platform.urls.ai}/v1/admin/budgets/${organization}`, {
+    method: "PUT",
+    headers: { ...bearer(token), "content-type": "application/json" },
+    body: JSON.stringify({ limit_nanos: "1000000000" }),
+  });
+  expect(put.status).toBe(200);
+}
 
 describe("OpenAI's client, by the Responses API", () => {
   const ask = { model: "remote", input: "say hello" };
@@ -281,5 +317,47 @@ describe("OpenAI's client throws its own class of error", () => {
     };
     expect(await errorOf(read())).toMatchObject({ code: "upstream_failed" });
     expect(text).toBe("ab");
+  });
+});
+
+describe("OpenAI's client, beside chat", () => {
+  const answerJson = (body: object) =>
+    provider.answerWith((response) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+    });
+
+  it("moderates", async () => {
+    answerJson({ id: "modr-1", model: "fake-judge", results: [{ flagged: true }] });
+    const answer = await client.moderations.create({ model: "judge", input: ["a", "b"] });
+    expect(answer.results[0]?.flagged).toBe(true);
+    const { path, body } = provider.received.at(-1)!;
+    expect([path, JSON.parse(body.toString())]).toEqual(["/v1/moderations", { model: "fake-judge", input: ["a", "b"] }]);
+    expect(await errorOf(client.moderations.create({ model: "remote", input: "x" }))).toMatchObject({
+      status: 422,
+      param: "model",
+    });
+  });
+
+  it("draws, is charged the tokens that the provider tells, and all that was set aside when it tells none", async () => {
+    const token = await tokenFor(platform, cookie, "puaboai-sdk");
+    await allowSpending(token);
+    const usage = {
+      total_tokens: 120,
+      input_tokens: 20,
+      output_tokens: 100,
+      input_tokens_details: { text_tokens: 20, image_tokens: 0 },
+    };
+    const costs: string[] = [];
+    for (const more of [{ usage }, {}]) {
+      answerJson({ created: 1, data: [{ b64_json: "AAAA" }], ...more });
+      const { data, request_id: id } = await client.images.generate({ model: "painter", prompt: "a dot", n: 2 }).withResponse();
+      expect(data.data?.[0]?.b64_json).toBe("AAAA");
+      costs.push((await rowOf(token, id)).cost_nanos);
+    }
+    // 20 × 1,000 + 100 × 10,000; then the context 8,000 × 1,000 and two images of 6,000 × 10,000 nano-dollars.
+    expect(costs).toEqual(["1020000", "128000000"]);
+    const streamed = client.images.generate({ model: "painter", prompt: "a dot", stream: true });
+    expect(await errorOf(streamed)).toMatchObject({ status: 422, param: "stream" });
+    expect(await errorOf(client.images.generate({ model: "painter", prompt: "a dot", n: 11 }))).toMatchObject({ param: "n" });
   });
 });

@@ -19,7 +19,7 @@ export const Model = strictObject({
   object: Type.Literal("model"),
   created: Type.Integer({ description: "Unix seconds; when this gateway began to offer it" }),
   owned_by: Type.String({ description: "the provider, or `nexus` for the embedded ones" }),
-  kind: Type.Union([Type.Literal("chat"), Type.Literal("embeddings")]),
+  kind: Type.Union([Type.Literal("chat"), Type.Literal("embeddings"), Type.Literal("moderations"), Type.Literal("images")]),
   context_tokens: Type.Integer(),
   max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
   dimensions: Type.Union([Type.Integer(), Type.Null()]),
@@ -85,4 +85,14 @@ export const ResponsesRequest = Type.Object(
     max_output_tokens: Type.Optional(Type.Integer({ minimum: 1 })),
   },
   { description: "OpenAI Responses request; every further field goes to the provider as it is" },
+);
+
+export const ModerationRequest = Type.Object(
+  { model: ModelName, input: Type.Unknown() },
+  { description: "OpenAI moderation request; every further field goes to the provider as it is" },
+);
+
+export const ImageRequest = Type.Object(
+  { model: ModelName, prompt: Type.String(), n: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })) },
+  { description: "OpenAI image generation request; every further field goes to the provider as it is" },
 );

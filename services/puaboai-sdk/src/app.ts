@@ -12,8 +12,10 @@ import { addChatRoutes } from "./chat/chat.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
 import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
+import { addImageRoutes } from "./images/images.routes.ts";
 import { messagesErrors } from "./messages/messages-error.ts";
 import { addMessagesRoutes } from "./messages/messages.routes.ts";
+import { addModerationRoutes } from "./moderations/moderations.routes.ts";
 import type { Upstream } from "./proxy/open-upstream.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
 import type { Vault } from "./settings/open-vault.ts";
@@ -56,6 +58,8 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addEmbeddingRoutes(server.published, calls);
   addMessagesRoutes(server.published, calls);
   addResponsesRoutes(server.published, calls);
+  addModerationRoutes(server.published, calls);
+  addImageRoutes(server.published, calls);
   return server;
 }
 

@@ -107,6 +107,8 @@ function refuse(call: ForwardedCall, head: AnswerHead): Problem {
 function usageOf(call: ForwardedCall, body: Buffer): CallEnd["usage"] {
   const tokens = call.wire.findUsage(body);
   if (tokens) return { source: "provider", tokens };
-  const output = call.wire.answersText ? Math.ceil(body.length / 3) : 0;
+  const { withoutFigures } = call.wire;
+  if (withoutFigures === "bound") return { source: "bound" };
+  const output = withoutFigures === "text" ? Math.ceil(body.length / 3) : 0;
   return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output } };
 }

@@ -4,11 +4,12 @@ import type { LocalChatModel, LocalEmbeddingModel, LocalModel } from "../local-m
 import type { Upstream } from "../proxy/open-upstream.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
 import type { Price } from "../settings/price.ts";
+import { type ModelKind, modelKinds } from "./model-kind.ts";
 import { orderOf, type Route } from "./route.ts";
 
 interface ModelFacts {
   id: string;
-  kind: "chat" | "embeddings";
+  kind: ModelKind;
   /** Who runs it: a provider's name, or `nexus`. */
   provider: string;
   upstreamModel: string;
@@ -115,7 +116,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
 /** @throws Problem `invalid_request` when the model does something else */
 export function requireKind(model: Model, kind: Model["kind"]): void {
   if (model.kind === kind) return;
-  const does = model.kind === "chat" ? "chat completions" : "embeddings";
+  const does = modelKinds[model.kind];
   throw new Problem("invalid_request", `The model ${model.id} answers ${does}.`, {
     errors: [{ pointer: "/model", detail: `answers ${does} only` }],
   });

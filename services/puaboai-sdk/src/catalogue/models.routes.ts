@@ -3,6 +3,7 @@ import { assert } from "@nexus/core";
 import { type App, callerOf } from "@nexus/http";
 import { priceDocument } from "../settings/price.ts";
 import { type Catalogue, mayUse, type Model } from "./catalogue.ts";
+import { writesTokens } from "./model-kind.ts";
 import type { Route } from "./route.ts";
 
 interface ModelDeps {
@@ -73,7 +74,7 @@ function presentModel(model: Model, created: number): ModelDocument {
     owned_by: model.provider,
     kind: model.kind,
     context_tokens: model.contextTokens,
-    max_output_tokens: model.kind === "chat" ? model.maxOutputTokens : null,
+    max_output_tokens: writesTokens(model.kind) ? model.maxOutputTokens : null,
     dimensions: model.dimensions ?? null,
     price: model.price === "free" ? "free" : { currency: "USD", ...priceDocument(model.price) },
     demo: model.demo,

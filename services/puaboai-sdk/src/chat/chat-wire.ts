@@ -9,7 +9,7 @@ export const chatWire: WireFormat = {
   name: "openai-chat",
   path: "/chat/completions",
   findUsage: usageIn,
-  answersText: true,
+  withoutFigures: "text",
   openFrameReader: () => readChatFrame,
   errorFrame,
   passingRequestHeaders: [],

@@ -9,5 +9,5 @@ export const embeddingsWire: WireFormat = {
   path: "/embeddings",
   // A hundred megabytes of numbers are not read for a few figures at their end; they repeat nothing that a client wrote.
   findUsage,
-  answersText: false,
+  withoutFigures: "input",
 };

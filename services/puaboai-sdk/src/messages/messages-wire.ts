@@ -10,7 +10,7 @@ export const messagesWire: WireFormat = {
   name: "anthropic-messages",
   path: "/messages",
   findUsage: (answer) => mergeUsage(undefined, memberAt(answer, ["usage"])),
-  answersText: true,
+  withoutFigures: "text",
   openFrameReader: () => readMessagesFrame,
   errorFrame: messagesErrorFrame,
   passingRequestHeaders: ["anthropic-version", "anthropic-beta"],

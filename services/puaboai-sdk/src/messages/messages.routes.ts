@@ -4,7 +4,7 @@ import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
-import type { RemoteModel } from "../catalogue/catalogue.ts";
+import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
@@ -28,6 +28,7 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
       await withLedger(deps, { request, reply, endpoint: "messages" }, async (call) => {
         const asked = readMessagesRequest(call.body);
         await tryTargets(call, targetsOf(deps, call, asked), async (model, mayFallBack) => {
+          requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
           const bound = boundUsage(sized, model);

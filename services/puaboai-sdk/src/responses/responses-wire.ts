@@ -10,7 +10,7 @@ export const responsesWire: WireFormat = {
   name: "openai-responses",
   path: "/responses",
   findUsage: (answer) => readUsage(memberAt(answer, ["usage"])),
-  answersText: true,
+  withoutFigures: "text",
   openFrameReader: () => readResponsesFrame,
   errorFrame,
   passingRequestHeaders: [],

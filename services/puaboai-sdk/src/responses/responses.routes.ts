@@ -4,6 +4,7 @@ import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
+import { requireKind } from "../catalogue/catalogue.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
 import { speakersOf } from "../wire/require-wire-format.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
@@ -23,6 +24,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
         const targets = speakersOf(deps.catalogue.targets(asked.model, allowedModels(call.caller)), responsesWire.name);
         await tryTargets(call, targets, async (model, mayFallBack) => {
           const { ledger, running } = call;
+          requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
           const bound = boundUsage(sized, model);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
+import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
 import { type Price, readPrice } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
 import { readRoutes, type RouteSettings } from "./route-settings.ts";
@@ -14,10 +15,10 @@ export interface ModelSettings {
   provider: string;
   /** The provider's name of it. */
   upstreamModel: string;
-  kind: "chat" | "embeddings";
+  kind: ModelKind;
   /** Longest input and output together, tokens. */
   contextTokens: number;
-  /** Longest answer, tokens; 0 for embeddings. */
+  /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
   price: Price | "free";
 }
@@ -106,12 +107,12 @@ function readModel(file: YamlFile, fields: YamlFields): ModelSettings | undefine
   const id = fields.text("id", { pattern: modelId });
   const provider = fields.text("provider");
   const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 });
-  const kind = fields.oneOf("kind", ["chat", "embeddings"]);
+  const kind = fields.oneOf("kind", modelKindNames);
   const contextTokens = fields.integer("context_tokens", { min: 1, max: 100_000_000 });
-  const hasOutput = kind === "chat" || fields.has("max_output_tokens");
+  const hasOutput = (kind !== undefined && writesTokens(kind)) || fields.has("max_output_tokens");
   const maxOutputTokens = hasOutput ? fields.integer("max_output_tokens", { min: 1, max: 10_000_000 }) : 0;
-  if (kind === "embeddings" && fields.has("max_output_tokens"))
-    fields.refuse("max_output_tokens", "has no meaning for embeddings");
+  if (kind !== undefined && !writesTokens(kind) && fields.has("max_output_tokens"))
+    fields.refuse("max_output_tokens", `has no meaning for ${kind}`);
   const price = readPrice(file, fields, kind);
   if (!id || !provider || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   return { id, provider, upstreamModel: upstreamModel ?? id, kind, contextTokens, maxOutputTokens, price };

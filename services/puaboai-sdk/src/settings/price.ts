@@ -1,4 +1,5 @@
 import { costOf, nanosFromDollars, type NanoDollars } from "@nexus/core";
+import { type ModelKind, writesTokens } from "../catalogue/model-kind.ts";
 import type { TokenUsage } from "../usage/token-usage.ts";
 import { fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
@@ -46,11 +47,7 @@ export function priceDocument(price: Price) {
 }
 
 /** `free`, or dollars for a million tokens with their source and date. `undefined` after a fault. */
-export function readPrice(
-  file: YamlFile,
-  model: YamlFields,
-  kind: "chat" | "embeddings" | undefined,
-): Price | "free" | undefined {
+export function readPrice(file: YamlFile, model: YamlFields, kind: ModelKind | undefined): Price | "free" | undefined {
   const node = model.child("price");
   if (!model.has("price")) return model.refuse("price", "is required: `free`, or what a million tokens cost");
   if (scalarSource(node) === "free") return "free";
@@ -58,8 +55,8 @@ export function readPrice(
   if (!fields) return undefined;
   fields.oneOf("unit", ["usd_per_million_tokens"]);
   const input = dollars(fields, "input");
-  // An embedding model answers no tokens.
-  const output = kind === "embeddings" && !fields.has("output") ? 0n : dollars(fields, "output");
+  // Such a model answers no tokens.
+  const output = kind !== undefined && !writesTokens(kind) && !fields.has("output") ? 0n : dollars(fields, "output");
   const cachedInput = fields.has("cached_input") ? dollars(fields, "cached_input") : input;
   const cacheWrite = fields.has("cache_write") ? dollars(fields, "cache_write") : usualWrite(input, 125n);
   const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usualWrite(input, 200n);

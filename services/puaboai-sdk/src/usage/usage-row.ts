@@ -9,7 +9,14 @@ export interface UsageRow {
   organizationId: string;
   keyId: string | null;
   userId: string | null;
-  endpoint: "chat.completions" | "embeddings" | "messages" | "messages.count_tokens" | "responses";
+  endpoint:
+    | "chat.completions"
+    | "embeddings"
+    | "messages"
+    | "messages.count_tokens"
+    | "responses"
+    | "moderations"
+    | "images.generations";
   model: string;
   provider: string;
   upstreamModel: string;

@@ -4,7 +4,14 @@ import type { TokenUsage } from "../usage/token-usage.ts";
 import type { FrameReader } from "./sse-tap.ts";
 
 /** As `wire_formats` in gateway.yaml names them. */
-export const wireFormatNames = ["openai-chat", "openai-responses", "openai-embeddings", "anthropic-messages"] as const;
+export const wireFormatNames = [
+  "openai-chat",
+  "openai-responses",
+  "openai-embeddings",
+  "openai-moderations",
+  "openai-images",
+  "anthropic-messages",
+] as const;
 export type WireFormatName = (typeof wireFormatNames)[number];
 
 export interface WireFormat {
@@ -13,8 +20,8 @@ export interface WireFormat {
   readonly path: string;
   /** The figures of a whole answer; `undefined` when it tells none. */
   findUsage(answer: Buffer): TokenUsage | undefined;
-  /** False: answers are no text, and without figures count as no output. */
-  readonly answersText: boolean;
+  /** What a whole answer that tells no figures is billed: its text counted, no output, or all that was set aside. */
+  readonly withoutFigures: "text" | "input" | "bound";
   /** Reads one stream. */
   openFrameReader(): FrameReader;
   /** The last frame of a stream that cannot go on; SDKs throw it as an error. */

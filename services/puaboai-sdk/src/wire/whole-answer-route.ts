@@ -1,0 +1,66 @@
+/** Routes whose answers come whole and pass through as they are. */
+import type { App } from "@nexus/http";
+import type { TSchema } from "typebox";
+import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
+import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
+import { forwardCall } from "../calls/forward-call.ts";
+import { tryTargets } from "../calls/try-targets.ts";
+import { requireKind } from "../catalogue/catalogue.ts";
+import type { ModelKind } from "../catalogue/model-kind.ts";
+import { longestModelName } from "../chat/chat-request.ts";
+import { type FieldReader, fieldReader } from "../json/read-fields.ts";
+import { scanObject } from "../json/scan-object.ts";
+import { setMember, splice } from "../json/splice.ts";
+import type { UsageRow } from "../usage/usage-row.ts";
+import { speakersOf } from "./require-wire-format.ts";
+import type { WireFormat } from "./wire-format.ts";
+
+interface WholeAnswerRoute {
+  url: string;
+  endpoint: UsageRow["endpoint"];
+  permission: `scope:${string}`;
+  summary: string;
+  body: TSchema;
+  kind: ModelKind;
+  wire: WireFormat;
+  /** Members of the body that are looked at, beside `model`. */
+  reads: readonly string[];
+  /** How many answers are asked for; refuses what cannot be counted. */
+  choicesIn(fields: FieldReader): number;
+}
+
+export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswerRoute): void {
+  const { kind, wire, endpoint } = route;
+  const wanted = new Set(["model", ...route.reads]);
+  app.route({
+    method: "POST",
+    url: route.url,
+    config: { permission: route.permission, rawBody: true },
+    bodyLimit: deps.bodyLimitBytes,
+    schema: { summary: route.summary, tags: ["models"], body: route.body },
+    handler: async (request, reply) => {
+      await withLedger(deps, { request, reply, endpoint }, async (call) => {
+        const scan = scanObject(call.body, { wanted });
+        const fields = fieldReader(call.body, scan);
+        const name = fields.text("model", longestModelName) ?? "";
+        if (!scan.values.has("model")) fields.refuse("model", "is required");
+        const choices = route.choicesIn(fields);
+        fields.finish();
+        call.asked(name, false);
+        const targets = speakersOf(deps.catalogue.targets(name, allowedModels(call.caller)), wire.name);
+        await tryTargets(call, targets, async (model, mayFallBack) => {
+          const { ledger, running } = call;
+          requireKind(model, kind);
+          // What is sent with the words, or by their side, only the context bounds.
+          const sized = { bodyBytes: call.body.length, hasMedia: true, outputCap: undefined, choices };
+          const bound = boundUsage(sized, model);
+          const body = splice(call.body, [setMember(scan, "model", JSON.stringify(model.upstreamModel))]);
+          await ledger.begin(bound);
+          const asked = { stream: false, mayFallBack, countedInput: countedInput(sized, bound), logRefusal: deps.logRefusal };
+          await forwardCall({ reply, ledger, running, model, wire, body, ...asked });
+        });
+      });
+      return reply;
+    },
+  });
+}
