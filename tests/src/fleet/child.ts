@@ -53,7 +53,7 @@ export async function startServiceProcess(program: Program): Promise<ServiceProc
       return service;
     } catch (error) {
       await service.kill();
-      if (attempt >= attempts || !service.output().includes("EADDRINUSE")) throw error;
+      if (attempt >= attempts || !/EADDRINUSE|is taken by another process/.test(service.output())) throw error;
     }
   }
 }
