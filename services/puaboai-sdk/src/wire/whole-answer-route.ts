@@ -1,6 +1,5 @@
 /** Routes whose answers come whole and pass through as they are. */
 import type { App } from "@nexus/http";
-import type { TSchema } from "typebox";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
@@ -20,7 +19,8 @@ interface WholeAnswerRoute {
   endpoint: UsageRow["endpoint"];
   permission: `scope:${string}`;
   summary: string;
-  body: TSchema;
+  /** Of the reference page. */
+  body: object;
   kind: ModelKind;
   wire: WireFormat;
   /** Members of the body that are looked at, beside `model`. */
