@@ -18,6 +18,8 @@ export interface ChatRequest {
   choices: number;
   /** Images, sound or files are inside: bytes say nothing about their tokens. */
   hasMedia: boolean;
+  /** What the provider would bill beside tokens, or at another price. */
+  paidExtras: readonly string[];
   scan: ObjectScan;
   streamOptions: { scan: ObjectScan; span: Span } | undefined;
 }
@@ -27,7 +29,19 @@ type OutputCapField = "max_tokens" | "max_completion_tokens";
 type OutputCaps = Readonly<Record<OutputCapField, number | undefined>>;
 
 const largestCap = 2 ** 31;
-const wanted: ReadonlySet<string> = new Set(["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]);
+const wanted: ReadonlySet<string> = new Set([
+  "model",
+  "stream",
+  "stream_options",
+  "max_tokens",
+  "max_completion_tokens",
+  "n",
+  "web_search_options",
+  "service_tier",
+  "prediction",
+]);
+/** Tiers at the listed price or below it. */
+const usualTiers: ReadonlySet<unknown> = new Set([undefined, "auto", "default", "flex"]);
 const wantedStreamOptions: ReadonlySet<string> = new Set(["include_usage"]);
 const mediaNames: ReadonlySet<string> = new Set([
   "image_url",
@@ -64,11 +78,14 @@ export function readChatRequest(body: Buffer): ChatRequest {
   const choices = fields.count("n", mostChoices) ?? 1;
   const streamOptions = readStreamOptions(body, scan);
   if (streamOptions === "wrong") fields.refuse("stream_options", "must be an object");
+  // A tier is a word; the longest that anybody has is shorter than this.
+  const tier = fields.text("service_tier", 100);
   fields.finish();
   return {
     body,
     model: model ?? "",
     stream,
+    paidExtras: paidExtrasOf(scan, tier),
     wantsUsageFrame: stream && typeof streamOptions === "object" && streamOptions.includeUsage,
     outputCap: largerOf(caps.max_tokens, caps.max_completion_tokens),
     caps,
@@ -77,6 +94,12 @@ export function readChatRequest(body: Buffer): ChatRequest {
     scan,
     streamOptions: typeof streamOptions === "object" ? streamOptions : undefined,
   };
+}
+
+/** Searches have a fee of their own, tiers a price; what a prediction gets wrong is billed as output beyond every cap. */
+function paidExtrasOf(scan: ObjectScan, tier: string | undefined): string[] {
+  const extras = ["web_search_options", "prediction"].filter((name) => scan.values.has(name));
+  return usualTiers.has(tier) ? extras : [...extras, "service_tier"];
 }
 
 function largerOf(one: number | undefined, other: number | undefined): number | undefined {

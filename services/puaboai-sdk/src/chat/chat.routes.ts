@@ -6,6 +6,7 @@ import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
+import { refusePaidExtras } from "../wire/paid-tools.ts";
 import { speakersOf, speaks } from "../wire/require-wire-format.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
@@ -52,6 +53,7 @@ interface Forwarding {
 }
 
 async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, mayFallBack }: Forwarding): Promise<void> {
+  refusePaidExtras(chat.paidExtras, model.price);
   const provider = model.upstream.settings;
   const sized = { ...chat, bodyBytes: call.body.length };
   const bound = boundUsage(sized, model);

@@ -13,6 +13,13 @@ export function paidToolsIn(body: Buffer, scan: ObjectScan, isPaid: (type: strin
   return [...new Set(types.filter((type): type is string => typeof type === "string" && isPaid(type)))];
 }
 
+/** The same for members of the request. @throws Problem `invalid_request` */
+export function refusePaidExtras(extras: readonly string[], price: object | "free"): void {
+  if (extras.length === 0 || price === "free") return;
+  const detail = "is billed beside tokens or at another price, which no budget here can bound";
+  throw new Problem("invalid_request", undefined, { errors: extras.map((name) => ({ pointer: `/${name}`, detail })) });
+}
+
 /** What such tools cost no price row of ours says: money that cannot be set aside is not spent. @throws Problem `invalid_request` */
 export function refusePaidTools(paidTools: readonly string[], price: object | "free"): void {
   const [first] = paidTools;
