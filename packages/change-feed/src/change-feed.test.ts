@@ -183,6 +183,22 @@ it("a new generation, as after a restore, makes every listener begin anew", asyn
   await waitFor(() => feed.seen.at(-1)?.rev === 6);
 });
 
+it.each([
+  ["the first", 1],
+  ["one in the middle", 2],
+  ["the last", 3],
+])("a verifier begins anew when %s of the changes that it has not read is gone", async (_what, place) => {
+  const feed = await follow();
+  const from = feed.position().rev;
+  const { db } = database.openOwner();
+  await db.transaction().execute(async (tx) => {
+    for (let i = 0; i < 3; i++) await change(tx);
+    await sql`DELETE FROM changes WHERE rev = ${from + place}`.execute(tx);
+  });
+  await waitFor(() => feed.position().rev === from + 3);
+  expect(feed.resets).toBe(2);
+});
+
 it("a reset that failed is done again, though what follows looks like the same feed", async () => {
   const feed = await follow();
   let [failures, done] = [1, 0];

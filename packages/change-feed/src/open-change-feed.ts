@@ -227,12 +227,13 @@ class Follower implements ChangeFeed {
   /** @returns whether the position is another than the lease's row says */
   async #apply({ generation, head, changes }: News): Promise<boolean> {
     const position = this.#position;
-    const [first] = changes;
     const isContinued =
       position !== undefined &&
       generation === this.#generation &&
       head >= position &&
-      (head === position || first?.rev === position + 1);
+      (head === position || changes.length > 0) &&
+      // Old changes go by the month in which their transactions began, so that one between two others may be gone.
+      changes.every(({ rev }, index) => rev === position + 1 + index);
     if (!isContinued) {
       // From nothing, or from what is not known to be the same feed: whatever listeners load now is at least as new as `head`.
       this.#generation = generation;
