@@ -1,3 +1,4 @@
+export { ageChanges } from "./age-changes.ts";
 export { captureLogs } from "./capture-logs.ts";
 export { createTestDatabase, type TestDatabase } from "./create-test-database.ts";
 export { type FakeClock, fakeClock } from "./fake-clock.ts";

@@ -5,6 +5,7 @@ import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
 import { closeDeps, type Deps, openDeps, type Tools } from "./deps.ts";
 import { openRewrapper, type Rewrapper } from "./secrets/rewrapper.ts";
+import { startUpkeep } from "./upkeep/upkeep.ts";
 
 export { configRules, configSchema } from "./config.ts";
 
@@ -23,11 +24,12 @@ export async function startService(config: KeysConfig, tools: Tools): Promise<Ru
     await deps.verifier.start();
     const server = await buildApp(deps);
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PV_KEYS_INTERNAL_PORT));
+    const upkeep = startUpkeep(deps);
     return {
       ...urls,
       close: async () => {
         await server.close(config.NEXUS_STOP_SECONDS * 1000);
-        await rewrapper.close();
+        await Promise.all([rewrapper.close(), upkeep.close()]);
         await closeDeps(deps);
       },
     };

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { waitFor } from "@nexus/testing";
+import { ageChanges, waitFor } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { nodeOf } from "./confirmation.ts";
@@ -243,6 +243,40 @@ it("after a restore nobody goes on with what was known before it, and no receipt
   expect(traffic.acceptedAfter(confirmedAt)).toEqual([]);
   for (const replica of fleet.replicas) {
     await waitFor(async () => (await replica.check(gone!.secret)) === "refused", { what: `${replica.name}'s refusal` });
+  }
+});
+
+it("a verifier that slept until the changes it had not read were dropped goes on with nothing of what it knew", async () => {
+  const [first, second, third, kept] = await knownEverywhere(fleet, 4);
+  const asleep = [fleet.gateways[0]!, fleet.keys[1]!];
+  for (const replica of asleep) {
+    // No rumour waits for it in a socket: the feed alone tells it.
+    replica.wires.redis.state = "cut";
+    replica.pause();
+  }
+  for (const { id } of [first!, second!, third!]) expect((await fleet.revoke(id)).confirmed).toBe(true);
+  const owner = fleet.database.openOwner();
+  // Months later: the second revocation is gone with all that was before it, the third is still in the feed.
+  const { rows } = await sql<{ rev: bigint }>`SELECT rev FROM change_counter`.execute(owner.db);
+  const head = Number(rows[0]!.rev);
+  await ageChanges(owner, { to: head - 1 });
+  const nodes = asleep.map(({ port }) => `%:${port}`);
+  await sql`UPDATE verifier_leases SET renewed_at = now() - interval '1 hour' WHERE node LIKE ANY (${nodes}::text[])`.execute(
+    owner.db,
+  );
+  const behind = () => sql`SELECT FROM verifier_leases WHERE applied_rev < ${head} AND NOT node LIKE ANY (${nodes}::text[])`;
+  await waitFor(async () => (await behind().execute(owner.db)).rows.length === 0, { what: "the others' places" });
+  // A pv-keys looks after the feed when it starts.
+  await fleet.keys[2]!.kill();
+  await fleet.keys[2]!.start();
+  await waitFor(async () => (await sql`SELECT FROM changes WHERE rev < ${head}`.execute(owner.db)).rows.length === 0, {
+    what: "the drop",
+  });
+  for (const replica of asleep) replica.resume();
+  for (const replica of asleep) {
+    for (const { secret } of [first!, second!, third!]) expect(await replica.check(secret)).toBe("refused");
+    await waitFor(async () => (await replica.check(kept!.secret)) === "accepted", { what: `${replica.name}'s sight` });
+    for (const { secret } of [first!, second!, third!]) expect(await replica.check(secret)).toBe("refused");
   }
 });
 
