@@ -68,6 +68,34 @@ it("a revocation cuts the key's streams at every gateway and no others", async (
   expect(await beside.whole).toContain(revoked);
 });
 
+it("a key whose time is over ends its streams at every gateway, also at one that can ask nobody, and no others", async () => {
+  const endsAt = Date.now() + 6000;
+  const [key] = await knownEverywhere(fleet, 1, { expires_at: new Date(endsAt).toISOString() });
+  const [other] = await knownEverywhere(fleet, 1);
+  const streams = await Promise.all(fleet.gateways.map((gateway) => stream(gateway, key!.secret)));
+  const beside = await stream(fleet.gateways[0]!, other!.secret);
+  const [, stopped, alone] = fleet.gateways;
+  for (const wire of Object.values(alone!.wires)) wire.state = "cut";
+  stopped!.pause();
+  const endings = streams.map(async ({ whole }) => ({ said: await whole, at: Date.now() }));
+  const [first, , third] = endings;
+  for (const ending of [first!, third!]) {
+    const { said, at } = await ending;
+    expect(said).toContain(revoked);
+    expect(said).not.toContain(done);
+    // PostgreSQL's time as carried on is never behind, and ahead by no more than a renewal may take.
+    expect(at).toBeGreaterThan(endsAt - 900);
+    expect(at).toBeLessThan(endsAt + 1000);
+  }
+  stopped!.resume();
+  expect((await endings[1]!).said).toContain(revoked);
+  expect(await Promise.race([beside.whole.then(() => true), fleet.gateways[0]!.check(other!.secret).then(() => false)])).toBe(
+    false,
+  );
+  await fleet.revoke(other!.id);
+  await beside.whole;
+});
+
 it("a gateway that was stopped during a stream cuts it when it runs again", async () => {
   const [key] = await knownEverywhere(fleet, 1);
   const gateway = fleet.gateways[1]!;

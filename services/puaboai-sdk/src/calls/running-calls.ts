@@ -1,6 +1,6 @@
 /**
- * The calls under way. One whose key has ended, by a change or by its own expiry, or that has been frozen, is cut: a receipt speaks of checks that start after it,
- * and a stream that was checked before must not outlive the revocation.
+ * The calls under way. One whose key has ended, by a change or by its own expiry, or that has been frozen, is cut: a receipt
+ * speaks of checks that start after it, and a stream that was checked before must not outlive the revocation.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -149,7 +149,7 @@ function keyRevoked(): Problem {
   });
 }
 
-/** Cuts the call unless its key is still good as of the revision; asks until somebody can tell. */
+/** Cuts the call unless its key is still good as of the revision; asks until somebody can tell, or the key's time is over. */
 async function cutIfEnded(
   { feed, checker }: Pick<Verifier, "feed"> & { checker: Pick<KeyChecker, "lookUp"> },
   call: Call,
@@ -164,6 +164,8 @@ async function cutIfEnded(
       if (record?.state !== "active" || call.endsAt <= feed.lease.now()) cut(call, keyRevoked());
       return;
     } catch {
+      // The end of a key's time needs no news: who can ask nobody goes by what is known, as a check would.
+      if (call.endsAt <= feed.lease.now()) return cut(call, keyRevoked());
       await delay(askAgainMs, undefined, { ref: false });
     }
   }
