@@ -33,6 +33,9 @@ beforeAll(async () => {
   }));
   provider.on({ userMessage: "weather", hasToolResult: false }, { toolCalls });
   provider.on({ userMessage: "weather", hasToolResult: true }, { content: "Cold in Oslo, warm in Rome." });
+  const ada = { id: "call_ada", name: "response", arguments: JSON.stringify({ name: "Ada", age: 36 }) };
+  const forced = (request: { tool_choice?: unknown }) => typeof request.tool_choice === "object";
+  provider.on({ userMessage: "as an object", predicate: forced }, { toolCalls: [ada] });
   provider.onMessage("as an object", { content: JSON.stringify({ name: "Ada", age: 36 }) });
   provider.onMessage("in the picture", { content: "A red dot." });
   provider.onMessage("without end", { content: "word ".repeat(2000) });
@@ -49,7 +52,9 @@ providers:
     base_url: "${provider.url}/v1"
     allow_private_network: true
     wire_formats: [openai-chat, openai-embeddings, openai-responses, anthropic-messages]
+  claude-only: { base_url: "${provider.url}/v1", allow_private_network: true, wire_formats: [anthropic-messages] }
 models:
+  - { id: claude-only, provider: claude-only, upstream_model: claude-sonnet-4-5, kind: chat, ${limits} }
   - { id: gpt-4o, provider: mock, kind: chat, ${limits} }
   - { id: claude-sonnet-4-5, provider: mock, kind: chat, ${limits} }
   - { id: text-embedding-3-small, provider: mock, kind: embeddings, context_tokens: 8192, price: free }
@@ -69,6 +74,11 @@ afterAll(async () => {
 const baseURL = (): string => `${platform.urls.ai}/v1`;
 const models: [string, string, () => LanguageModel][] = [
   ["@ai-sdk/openai, chat", "chat.completions", () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).chat("gpt-4o")],
+  [
+    "@ai-sdk/openai, chat, answered by Anthropic's API",
+    "chat.completions",
+    () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).chat("claude-only"),
+  ],
   ["@ai-sdk/openai, responses", "responses", () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).responses("gpt-4o")],
   ["@ai-sdk/anthropic", "messages", () => createAnthropic({ baseURL: baseURL(), apiKey: secret })("claude-sonnet-4-5")],
 ];
@@ -148,9 +158,8 @@ describe.each(models)("ai with %s", (_, endpoint, model) => {
   });
 });
 
-describe("@langchain/openai", () => {
-  const chat = (): ChatOpenAI =>
-    new ChatOpenAI({ model: "gpt-4o", apiKey: secret, maxRetries: 0, configuration: { baseURL: baseURL() } });
+describe.each(["gpt-4o", "claude-only"])("@langchain/openai with %s", (model) => {
+  const chat = (): ChatOpenAI => new ChatOpenAI({ model, apiKey: secret, maxRetries: 0, configuration: { baseURL: baseURL() } });
 
   it("answers, whole and streamed", async () => {
     expect((await chat().invoke("Say hello.")).text).toBe("Hello from the provider.");

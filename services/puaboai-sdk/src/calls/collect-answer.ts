@@ -46,8 +46,11 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
     end() {
       const body = chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, bytes);
       const end = endOf(call, head, body);
-      if (end) {
-        sendOn(call, head, { body, end });
+      const told = end && inClientsFormat(call, head, body);
+      if (end && !told) {
+        fail(new UpstreamFailure("failed", true, { message: "an answer in another shape" }));
+      } else if (end && told) {
+        sendOn(call, head, { body: told, end });
         controls.resolve();
       } else if (head.status >= 200 && head.status < 300) {
         const message = `an answer of type ${mediaTypeOf(head.headers) || "nothing"}`;
@@ -81,12 +84,27 @@ function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | u
   return { outcome: "error", httpStatus: status, errorCode: "upstream_refused", usage: { source: "none" } };
 }
 
+/** `undefined` for an answer that is none. */
+function inClientsFormat(
+  { conversion, wire, logRefusal, model }: ForwardedCall,
+  head: AnswerHead,
+  body: Buffer,
+): Buffer | undefined {
+  if (!conversion) return body;
+  try {
+    return head.status < 400 ? conversion.answer(body) : conversion.refusal(body);
+  } catch (err) {
+    logRefusal({ provider: model.provider, err }, `a provider answered in no ${wire.name}`);
+    return undefined;
+  }
+}
+
 function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Buffer; end: CallEnd }): void {
   // The account is written down before the client can have its last byte.
   const cost = call.ledger.finish(end);
   takeOver(call, head.status, {
     ...passingHeaders(head.headers),
-    ...answerHeaders(call.model),
+    ...answerHeaders(call),
     "content-length": body.length,
     "x-nexus-cost-nanos": cost.toString(),
   }).end(body);

@@ -30,9 +30,18 @@ export function watchClient(exchange: Exchange, onGone: () => void): void {
   else raw.once("close", gone);
 }
 
-/** What every answer of a model says about it. */
-export function answerHeaders(model: { demo: boolean }): Record<string, string> {
-  return model.demo ? { "x-nexus-demo": "true" } : {};
+interface Answered {
+  model: { demo: boolean };
+  conversion?: { lost: readonly string[] } | undefined;
+}
+
+/** What every answer says about its model, and about what of the request had no place in the provider's format. */
+export function answerHeaders({ model, conversion }: Answered): Record<string, string> {
+  const lost = conversion?.lost.filter((pointer) => /^[\x21-\x7e]+$/.test(pointer)).join(", ");
+  return {
+    ...(model.demo ? { "x-nexus-demo": "true" } : {}),
+    ...(lost ? { "x-nexus-not-carried": lost.slice(0, 1000) } : {}),
+  };
 }
 
 export const streamHeaders = {

@@ -1,5 +1,6 @@
 import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
+import type { Conversion } from "../convert/conversion.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -9,8 +10,10 @@ import type { Exchange } from "./exchange.ts";
 /** A call whose body is ready for the provider and whose money is set aside. */
 export interface ForwardedCall extends Exchange {
   model: RemoteModel;
-  /** Of the request and of the answer. */
+  /** The provider's. */
   wire: WireFormat;
+  /** Absent: the client speaks it as well, and bytes pass as they are. */
+  conversion?: Conversion | undefined;
   body: Buffer;
   /** Of the client, for the provider. */
   headers?: Readonly<Record<string, string>> | undefined;

@@ -25,7 +25,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
 
   function start(): ServerResponse {
     if (raw) return raw;
-    raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call.model) });
+    raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call) });
     raw.on("drain", controls.resume);
     return raw;
   }
@@ -34,7 +34,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   function stop(outcome: "error" | "aborted", problem: Problem): void {
     settle(outcome, problem);
     if (raw) {
-      raw.end(call.wire.errorFrame(problem, call.ledger.requestId));
+      raw.end((call.conversion ?? call.wire).errorFrame(problem, call.ledger.requestId));
       controls.resolve();
     } else {
       controls.reject(problem);
@@ -46,7 +46,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   return {
     data(chunk) {
       call.ledger.firstByte();
-      const frames = tap.push(chunk);
+      const frames = inClientsFormat(call, tap.push(chunk));
       const { done, failed } = tap.state();
       if (isUndecided()) {
         if (frames) held.push(frames);
@@ -60,7 +60,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
       return frames === undefined || start().write(held.length > 0 ? Buffer.concat([...held.splice(0), frames]) : frames);
     },
     end() {
-      const rest = tap.end();
+      const rest = inClientsFormat(call, tap.end());
       const { failed, countedTokens, usage } = tap.state();
       if (isUndecided() || (!call.ledger.ended && countedTokens === 0 && !usage)) {
         return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
@@ -73,6 +73,10 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     abandon: () => settle("aborted"),
     cut: (problem) => stop("aborted", problem),
   };
+}
+
+function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
+  return frames && conversion ? conversion.frames(frames) : frames;
 }
 
 interface StreamEnd {

@@ -211,12 +211,14 @@ test("a weighted route spreads its calls", async () => {
   expect(Math.min(first.received.length, second.received.length)).toBeGreaterThan(3);
 });
 
-test("a route takes those of its targets that speak the client's format", async () => {
-  expect((await call("mixed")).status).toBe(200);
-  expect([first.received.length, second.received.length]).toEqual([0, 1]);
+test("a route takes those of its targets that can be asked in the client's format", async () => {
   first.answerWith(messagesAnswer());
   expect((await call("mixed", { max_tokens: 10 }, "/v1/messages")).status).toBe(200);
-  expect(first.received[0]?.path).toBe("/v1/messages");
+  expect((await call("mixed")).status).toBe(200);
+  expect(first.received.map(({ path }) => path)).toEqual(["/v1/messages", "/v1/messages"]);
+  first.answerWith(htmlError(500));
+  expect((await call("mixed")).status).toBe(200);
+  expect(second.received.map(({ path }) => path)).toEqual(["/v1/chat/completions"]);
 });
 
 test("a provider that keeps failing is left alone, health says so, and it is tried again later", async () => {

@@ -7,6 +7,7 @@ import { errorFrame } from "../calls/openai-error.ts";
 import { asChatModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
 import type { LocalChatPart, LocalChatRequest } from "../local-model.ts";
 import { noTokens } from "../usage/token-usage.ts";
+import { chatIdOf } from "./chat-id.ts";
 import type { ChatRequest } from "./chat-request.ts";
 
 interface LocalCall extends Exchange {
@@ -62,7 +63,7 @@ async function whole(call: LocalCall, parts: AsyncIterable<LocalChatPart>): Prom
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     "x-nexus-cost-nanos": "0",
-    ...answerHeaders(call.model),
+    ...answerHeaders(call),
   }).end(body);
 }
 
@@ -79,7 +80,7 @@ async function stream(
   try {
     for await (const part of parts) {
       let text = raw ? "" : frame({ delta: { role: "assistant", content: "", refusal: null } });
-      raw ??= takeOver(call, 200, { ...streamHeaders, ...answerHeaders(call.model) });
+      raw ??= takeOver(call, 200, { ...streamHeaders, ...answerHeaders(call) });
       call.ledger.firstByte();
       if (part.kind === "text") {
         count();
@@ -125,7 +126,7 @@ function settle(call: LocalCall, end: End): void {
 
 function envelope(call: LocalCall, object: string) {
   return {
-    id: `chatcmpl-${call.ledger.requestId.slice("req_".length)}`,
+    id: chatIdOf(call.ledger.requestId),
     object,
     created: Math.floor(call.now / 1000),
     model: call.model.id,

@@ -4,11 +4,15 @@ import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../calls/call-deps.ts";
 import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
+import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
+import { chatByMessages } from "../convert/chat-by-messages.ts";
+import { messagesWire } from "../messages/messages-wire.ts";
 import { refusePaidExtras } from "../wire/paid-tools.ts";
 import { speakersOf, speaks } from "../wire/require-wire-format.ts";
 import { answerLocally } from "./answer-locally.ts";
+import { chatIdOf } from "./chat-id.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
 import { chatWire, chatWireWithOurUsage } from "./chat-wire.ts";
 import { readLocalChat } from "./local-chat-request.ts";
@@ -39,10 +43,10 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
   });
 }
 
-/** Those that can be asked in this format: of a route, the others are left out. */
+/** Those that can be asked, as they are or translated: of a route, the others are left out. @throws Problem `invalid_request` */
 function chatters(targets: readonly Model[]): readonly Model[] {
-  if (targets.every((model) => !model.upstream || speaks(model, chatWire.name))) return targets;
-  return speakersOf(targets, chatWire.name);
+  const asked = targets.filter((model) => !model.upstream || speaks(model, chatWire.name) || speaks(model, messagesWire.name));
+  return asked.length > 0 ? asked : speakersOf(targets, chatWire.name);
 }
 
 interface Forwarding {
@@ -54,24 +58,48 @@ interface Forwarding {
 
 async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, mayFallBack }: Forwarding): Promise<void> {
   refusePaidExtras(chat.paidExtras, model.price);
-  const provider = model.upstream.settings;
   const sized = { ...chat, bodyBytes: call.body.length };
   const bound = boundUsage(sized, model);
-  const body = upstreamChatBody(chat, {
-    upstreamModel: model.upstreamModel,
-    asksForUsage: provider.takesStreamOptions,
-    // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
-    outputCap: model.price === "free" ? undefined : { field: provider.outputCapField, tokens: model.maxOutputTokens },
-  });
+  const translated = speaks(model, chatWire.name) ? passedThrough(chat, model) : convertedToMessages(deps, call, { chat, model });
   await call.ledger.begin(bound);
   await forwardCall({
     ...exchange,
+    ...translated,
     model,
-    wire: provider.takesStreamOptions && !chat.wantsUsageFrame ? chatWireWithOurUsage : chatWire,
-    body,
     stream: chat.stream,
     mayFallBack,
     countedInput: countedInput(sized, bound),
     logRefusal: deps.logRefusal,
   });
+}
+
+type Translated = Pick<ForwardedCall, "wire" | "body" | "conversion">;
+
+function passedThrough(chat: ChatRequest, model: RemoteModel): Translated {
+  const { takesStreamOptions, outputCapField } = model.upstream.settings;
+  const body = upstreamChatBody(chat, {
+    upstreamModel: model.upstreamModel,
+    asksForUsage: takesStreamOptions,
+    // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
+    outputCap: model.price === "free" ? undefined : { field: outputCapField, tokens: model.maxOutputTokens },
+  });
+  return { wire: takesStreamOptions && !chat.wantsUsageFrame ? chatWireWithOurUsage : chatWire, body };
+}
+
+function convertedToMessages(
+  { clock }: CallDeps,
+  { ledger, body }: OpenCall,
+  { chat, model }: { chat: ChatRequest; model: RemoteModel },
+): Translated {
+  const { upstreamModel, maxOutputTokens } = model;
+  const conversion = chatByMessages({
+    id: chatIdOf(ledger.requestId),
+    created: Math.floor(clock.now() / 1000),
+    model: chat.model,
+    body,
+    wantsUsage: chat.wantsUsageFrame,
+    upstreamModel,
+    maxOutputTokens,
+  });
+  return { wire: messagesWire, body: conversion.body, conversion };
 }

@@ -32,7 +32,7 @@ export async function embedLocally(call: LocalCall): Promise<void> {
       "content-type": "application/json",
       "content-length": Buffer.byteLength(body),
       "x-nexus-cost-nanos": "0",
-      ...answerHeaders(call.model),
+      ...answerHeaders(call),
     }).end(body);
   } catch (error) {
     if (!abort.signal.aborted || error === call.running.cutBy) throw error;
