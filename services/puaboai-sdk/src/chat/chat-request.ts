@@ -2,6 +2,7 @@
 import { fieldReader } from "../json/read-fields.ts";
 import { type ObjectScan, scanObject, type Span } from "../json/scan-object.ts";
 import { setMember, type Splice, splice } from "../json/splice.ts";
+import { readRequest } from "../wire/read-request.ts";
 
 export interface ChatRequest {
   /** As it came. */
@@ -54,23 +55,11 @@ const mediaNames: ReadonlySet<string> = new Set([
   "image",
   "audio",
 ]);
-export const longestModelName = 200;
 const mostChoices = 128;
 
 /** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
 export function readChatRequest(body: Buffer): ChatRequest {
-  let hasMedia = false;
-  const scan = scanObject(body, {
-    wanted,
-    noteInnerName: (name) => {
-      // Go's decoder matches names without case.
-      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
-    },
-  });
-  const fields = fieldReader(body, scan);
-  const model = fields.text("model", longestModelName);
-  if (!scan.values.has("model")) fields.refuse("model", "is required");
-  const stream = fields.flag("stream") ?? false;
+  const { scan, fields, model, stream, inside } = readRequest(body, wanted, mediaNames);
   const caps = {
     max_completion_tokens: fields.count("max_completion_tokens", largestCap),
     max_tokens: fields.count("max_tokens", largestCap),
@@ -83,14 +72,14 @@ export function readChatRequest(body: Buffer): ChatRequest {
   fields.finish();
   return {
     body,
-    model: model ?? "",
+    model,
     stream,
     paidExtras: paidExtrasOf(scan, tier),
     wantsUsageFrame: stream && typeof streamOptions === "object" && streamOptions.includeUsage,
     outputCap: largerOf(caps.max_tokens, caps.max_completion_tokens),
     caps,
     choices,
-    hasMedia,
+    hasMedia: inside.size > 0,
     scan,
     streamOptions: typeof streamOptions === "object" ? streamOptions : undefined,
   };

@@ -1,7 +1,6 @@
-import { longestModelName } from "../chat/chat-request.ts";
-import { fieldReader } from "../json/read-fields.ts";
-import { type ObjectScan, scanObject } from "../json/scan-object.ts";
+import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
+import { readRequest } from "../wire/read-request.ts";
 
 export interface EmbeddingRequest {
   body: Buffer;
@@ -13,12 +12,9 @@ const wanted: ReadonlySet<string> = new Set(["model"]);
 
 /** @throws Problem `malformed_json`, or `invalid_request` when the model is not named */
 export function readEmbeddingRequest(body: Buffer): EmbeddingRequest {
-  const scan = scanObject(body, { wanted });
-  const fields = fieldReader(body, scan);
-  const model = fields.text("model", longestModelName);
-  if (!scan.values.has("model")) fields.refuse("model", "is required");
+  const { scan, fields, model } = readRequest(body, wanted);
   fields.finish();
-  return { body, model: model ?? "", scan };
+  return { body, model, scan };
 }
 
 /** The client's own bytes with the upstream's name of the model. */

@@ -1,9 +1,8 @@
 /** The few fields of an Anthropic Messages request that the gateway acts on; everything else is the upstream's. */
-import { longestModelName } from "../chat/chat-request.ts";
-import { fieldReader } from "../json/read-fields.ts";
-import { type ObjectScan, scanObject } from "../json/scan-object.ts";
+import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
 import { paidToolsIn } from "../wire/paid-tools.ts";
+import { readRequest } from "../wire/read-request.ts";
 
 export interface MessagesRequest {
   /** As it came. */
@@ -33,35 +32,24 @@ const wanted: ReadonlySet<string> = new Set([
   "cache_control",
 ]);
 /** A content block of an image, a document or an uploaded file has a source. */
-const mediaNames: ReadonlySet<string> = new Set(["source", "file_id"]);
+const mediaNames = ["source", "file_id"];
+const lookedFor: ReadonlySet<string> = new Set([...mediaNames, "cache_control"]);
 
 /** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
 export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): MessagesRequest {
-  let [hasMedia, writesCache] = [false, false];
-  const scan = scanObject(body, {
-    wanted,
-    noteInnerName: (name) => {
-      const folded = name.toLowerCase();
-      if (mediaNames.has(folded)) hasMedia = true;
-      else if (folded === "cache_control") writesCache = true;
-    },
-  });
-  const fields = fieldReader(body, scan);
-  const model = fields.text("model", longestModelName);
-  if (!scan.values.has("model")) fields.refuse("model", "is required");
-  const stream = fields.flag("stream") ?? false;
+  const { scan, fields, model, stream, inside } = readRequest(body, wanted, lookedFor);
   const outputCap = fields.count("max_tokens", largestCap);
   if (needsCap && !scan.values.has("max_tokens")) fields.refuse("max_tokens", "is required");
   fields.finish();
   const servers = ["mcp_servers", "container"].filter((name) => scan.values.has(name));
   return {
     body,
-    model: model ?? "",
+    model,
     stream,
     outputCap: outputCap ?? 1,
     choices: 1,
-    hasMedia,
-    writesCache: writesCache || scan.values.has("cache_control"),
+    hasMedia: mediaNames.some((name) => inside.has(name)),
+    writesCache: inside.has("cache_control") || scan.values.has("cache_control"),
     paidTools: [...servers, ...paidToolsIn(body, scan, isPaid)],
     scan,
   };

@@ -1,9 +1,8 @@
 /** The few fields of an OpenAI Responses request that the gateway acts on; everything else is the upstream's. */
-import { longestModelName } from "../chat/chat-request.ts";
-import { fieldReader } from "../json/read-fields.ts";
-import { type ObjectScan, scanObject } from "../json/scan-object.ts";
+import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
 import { paidToolsIn } from "../wire/paid-tools.ts";
+import { readRequest } from "../wire/read-request.ts";
 
 export interface ResponsesRequest {
   /** As it came. */
@@ -36,28 +35,18 @@ const mediaNames: ReadonlySet<string> = new Set(["image_url", "file_id", "file_d
 
 /** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
 export function readResponsesRequest(body: Buffer): ResponsesRequest {
-  let hasMedia = false;
-  const scan = scanObject(body, {
-    wanted,
-    noteInnerName: (name) => {
-      if (!hasMedia && mediaNames.has(name.toLowerCase())) hasMedia = true;
-    },
-  });
-  const fields = fieldReader(body, scan);
-  const model = fields.text("model", longestModelName);
-  if (!scan.values.has("model")) fields.refuse("model", "is required");
-  const stream = fields.flag("stream") ?? false;
+  const { scan, fields, model, stream, inside } = readRequest(body, wanted, mediaNames);
   const outputCap = fields.count("max_output_tokens", largestCap);
   // Its figures would come when nobody is there to count them.
   if (fields.flag("background") === true) fields.refuse("background", "must be false: answers are counted as they pass");
   fields.finish();
   return {
     body,
-    model: model ?? "",
+    model,
     stream,
     outputCap,
     choices: 1,
-    hasMedia: hasMedia || keptElsewhere.some((name) => scan.values.has(name)),
+    hasMedia: inside.size > 0 || keptElsewhere.some((name) => scan.values.has(name)),
     paidTools: paidToolsIn(body, scan, (type) => type !== "function" && type !== "custom"),
     scan,
   };

@@ -6,11 +6,10 @@ import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
 import type { ModelKind } from "../catalogue/model-kind.ts";
-import { longestModelName } from "../chat/chat-request.ts";
-import { type FieldReader, fieldReader } from "../json/read-fields.ts";
-import { scanObject } from "../json/scan-object.ts";
+import type { FieldReader } from "../json/read-fields.ts";
 import { setMember, splice } from "../json/splice.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
+import { readRequest } from "./read-request.ts";
 import { speakersOf } from "./require-wire-format.ts";
 import type { WireFormat } from "./wire-format.ts";
 
@@ -40,10 +39,7 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
     schema: { summary: route.summary, tags: ["models"], body: route.body },
     handler: async (request, reply) => {
       await withLedger(deps, { request, reply, endpoint }, async (call) => {
-        const scan = scanObject(call.body, { wanted });
-        const fields = fieldReader(call.body, scan);
-        const name = fields.text("model", longestModelName) ?? "";
-        if (!scan.values.has("model")) fields.refuse("model", "is required");
+        const { scan, fields, model: name } = readRequest(call.body, wanted);
         const choices = route.choicesIn(fields);
         fields.finish();
         call.asked(name, false);
