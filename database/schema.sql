@@ -955,6 +955,10 @@ END $$;
 REVOKE ALL ON FUNCTION drop_old_changes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_changes() TO nexus_keys;
 
+-- 20261123T1350_read_members.sql
+-- pv-keys asks who of an organization may change the keys of its other members.
+GRANT SELECT ON members TO nexus_keys;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -988,6 +992,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1196_create_key_uses.sql', 'dd67bfdef924469bea7be90f81f422b2a5f12ee78d6518b9be66d904b610c861', 0),
   ('20261123T1197_name_what_was_made.sql', 'edd7f02c0af7c3e0979005f4c63a7377546e159066f77d8b93c072cf80de62ba', 0),
   ('20261123T1330_count_cache_writes.sql', 'd01d93a8bb60166143816c3159122036a7990a1411c3280f00e31c2bacc8fa79', 0),
-  ('20261123T1340_partition_changes.sql', 'ee5de66a138120ba0f73c5af35a66afa539d81281cb5446a4a8733495e036b6e', 0);
+  ('20261123T1340_partition_changes.sql', 'ee5de66a138120ba0f73c5af35a66afa539d81281cb5446a4a8733495e036b6e', 0),
+  ('20261123T1350_read_members.sql', '62997df1a188f9b22c8684ac85bbe831da6ecec136ad2aec04fb08f1e57ab54b', 0);
 
 COMMIT;

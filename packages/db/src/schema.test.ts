@@ -50,6 +50,7 @@ const granted: Record<string, Record<string, string>> = {
   },
   nexus_keys: {
     key_formats: "SELECT, INSERT, UPDATE, DELETE",
+    members: "SELECT",
     api_keys: "SELECT, INSERT, UPDATE",
     api_key_versions: "SELECT, INSERT, UPDATE",
     key_peppers: "SELECT, INSERT",

@@ -17,7 +17,7 @@ export interface KeysScene {
   environment: Record<string, string>;
   /** What puaboai-sdk shows on the private listener. */
   serviceToken: string;
-  /** A person with an organization of their own, both in the database. */
+  /** A person with an organization that they own, both in the database. */
   person(roles?: string[]): Promise<ScenePerson>;
   /** A request with a person's token, or with the credential given as text. */
   call(url: string, by: ScenePerson | string, options?: { method?: string; body?: unknown; headers?: object }): Promise<Response>;
@@ -81,4 +81,5 @@ async function insertPerson({ db }: Database, person: ScenePerson): Promise<void
     .insertInto("users")
     .values({ id, email: `${id}@example.test`, name: "Test" })
     .execute();
+  await db.insertInto("members").values({ organization_id: organization, user_id: id, role: "owner" }).execute();
 }

@@ -8,6 +8,7 @@ import type { ChangeKeyDeps } from "./change-key.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
 import { lockKeys, lockKeysThatFit, type LockedKey, setRevisions } from "./keys.store.ts";
 import { ownerFilter } from "./owner-filter.ts";
+import { requireRightToAll } from "./require-role.ts";
 
 /** Keys of one call by filter; the caller is told when there are more. */
 const most = 1000;
@@ -27,6 +28,7 @@ export async function bulkRevokeKeys(deps: ChangeKeyDeps, { manager, request, co
     const locked = await lockTargets(tx, manager, request);
     const targets = locked.slice(0, most);
     for (const key of targets) requireRightOver(manager, key, { narrows: true });
+    await requireRightToAll(tx, manager, targets);
     const active = targets.filter(({ state }) => state !== "revoked");
     const revoked = active.length === 0 ? [] : await revokeAll(tx, active);
     return { revoked, unchanged: targets.length - active.length, has_more: locked.length > most };

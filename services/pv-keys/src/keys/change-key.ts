@@ -10,6 +10,7 @@ import { findKey } from "./key-list.store.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";
 import { displayPrefixOf, type KeyRow, presentKey } from "./key.ts";
 import { type KeyEnd, lockKey, setRevision } from "./keys.store.ts";
+import { requireRightToAll } from "./require-role.ts";
 
 export interface ChangeKeyDeps extends ChangeDeps {
   clock: Clock;
@@ -49,6 +50,7 @@ export async function changeKey(
     const before = await findKey(tx, key);
     assert(before, "a locked row is there");
     requireRightOver(manager, before, { narrows });
+    await requireRightToAll(tx, manager, [before]);
     const applied = await apply(tx, before, new Date(deps.clock.now()));
     if (!applied) return presentKey(before);
     const { ends, ...event } = applied;

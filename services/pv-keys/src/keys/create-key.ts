@@ -15,6 +15,7 @@ import type { KeyManager } from "./key-manager.ts";
 import { collectFaults } from "./key-sections.ts";
 import { displayPrefixOf, type KeyRow, presentKey, quotaOf } from "./key.ts";
 import { insertKeys, type NewKey, setRevisions } from "./keys.store.ts";
+import { requireRightToMake } from "./require-role.ts";
 
 export interface CreateKeyDeps extends ChangeDeps {
   clock: Clock;
@@ -68,7 +69,7 @@ interface StoreWork {
 
 /**
  * Stores keys with their audit entries and revisions, all or nothing, in the order given.
- * @throws Problem `unauthenticated` when the person is gone who would own them
+ * @throws Problem `unauthenticated` when the person is gone who would own them, `forbidden` for a root key of a plain member
  */
 export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<KeyRow[]> {
   const { keys, manager, context, action } = work;
@@ -76,6 +77,11 @@ export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<K
   const ids = keys.map(({ key }) => key.id);
   try {
     return await inChangeTransaction(deps, async (tx) => {
+      await requireRightToMake(
+        tx,
+        manager,
+        keys.map(({ key }) => key.kind),
+      );
       await insertKeys(tx, keys);
       const stored = new Map((await findKeys(tx, ids, manager.tenant)).map((row) => [row.id, row]));
       const made = ids.flatMap((id) => stored.get(id) ?? []);

@@ -52,7 +52,7 @@ type Changed = Pick<KeyRow, "kind" | "models">;
 /**
  * A root key that was stolen must not outlive its discovery: it changes plain keys alone, so it can neither renew itself nor
  * make another of its kind.
- * @param narrows true for what only takes rights away: then any person of the organization may do it to a service key
+ * @param narrows true for what only takes rights away: then it takes no administrator to do it to a service key
  * @throws Problem `forbidden`
  */
 export function requireRightOver({ by }: KeyManager, key: Changed, { narrows = false } = {}): void {

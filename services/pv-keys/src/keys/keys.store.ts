@@ -60,7 +60,7 @@ export async function lockKey(db: Db, key: { id: string; organizationId: string 
   return row !== undefined;
 }
 
-export type LockedKey = Pick<KeyRow, "id" | "kind" | "models"> & { state: Exclude<KeyRow["state"], "expired"> };
+export type LockedKey = Pick<KeyRow, "id" | "kind" | "models" | "owner_user_id"> & { state: Exclude<KeyRow["state"], "expired"> };
 
 /** The same for those of these keys that are the organization's. In the order of their ids, so that two callers never wait for each other. */
 export async function lockKeys(db: Db, ids: readonly string[], organizationId: string): Promise<LockedKey[]> {
@@ -91,7 +91,7 @@ export async function lockKeysThatFit(db: Db, filter: RevocableFilter, limit: nu
 }
 
 function lockable(db: Db) {
-  return db.selectFrom("api_keys").select(["id", "kind", "state", "models"]).orderBy("id").forUpdate();
+  return db.selectFrom("api_keys").select(["id", "kind", "state", "models", "owner_user_id"]).orderBy("id").forUpdate();
 }
 
 /** Those of the stored hashes (hex) that are there already. */
