@@ -31,9 +31,11 @@ export const KeyUsage = strictObject({
       strictObject({
         limit: Type.Integer(),
         used: Type.Integer({
-          description: "in this period; what processes hold counts as used until they have accounted for it",
+          description: "in this period; what processes have leased and not spent counts as used until they return it",
         }),
-        held: Type.Integer({ description: "of `used`: in blocks that processes hold and may not spend" }),
+        held: Type.Integer({
+          description: "of `used`: blocks that processes have leased and not yet accounted for, as they were leased",
+        }),
         left: Type.Integer({ minimum: 0 }),
         resets_at: Type.Union([Timestamp, Type.Null()], { description: "null: never" }),
       }),
