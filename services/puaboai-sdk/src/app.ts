@@ -30,7 +30,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
       name: "puaboai-sdk",
       version: config.NEXUS_VERSION,
       commit: config.NEXUS_COMMIT,
-      description: "AI gateway: one OpenAI-compatible endpoint before many model providers.",
+      description: "AI gateway: the APIs of OpenAI and Anthropic before many model providers.",
     },
     logger,
     metrics,
