@@ -1,0 +1,47 @@
+import { openChatStreamReader, readChatAnswer } from "./chat/read-chat-answer.ts";
+import { readChatRequest } from "./chat/read-chat-request.ts";
+import { openChatStreamWriter, writeChatAnswer } from "./chat/write-chat-answer.ts";
+import { writeChatRequest } from "./chat/write-chat-request.ts";
+import { writeOpenAiError } from "./chat/write-openai-error.ts";
+import type { ClientDialect, Converter, UpstreamFormat } from "./converter.ts";
+import { converter } from "./converter.ts";
+import { openMessagesStreamWriter } from "./messages/open-messages-stream-writer.ts";
+import { openMessagesStreamReader, readMessagesAnswer } from "./messages/read-messages-answer.ts";
+import { readMessagesRequest } from "./messages/read-messages-request.ts";
+import { writeMessagesAnswer, writeMessagesError } from "./messages/write-messages-answer.ts";
+import { writeMessagesRequest } from "./messages/write-messages-request.ts";
+
+const clients = {
+  "openai-chat": {
+    readRequest: readChatRequest,
+    writeAnswer: writeChatAnswer,
+    openStreamWriter: openChatStreamWriter,
+    writeError: writeOpenAiError,
+  },
+  "anthropic-messages": {
+    readRequest: readMessagesRequest,
+    writeAnswer: writeMessagesAnswer,
+    openStreamWriter: openMessagesStreamWriter,
+    writeError: writeMessagesError,
+  },
+} as const satisfies Record<string, ClientDialect>;
+
+const upstreams = {
+  "openai-chat": { writeRequest: writeChatRequest, readAnswer: readChatAnswer, openStreamReader: openChatStreamReader },
+  "anthropic-messages": {
+    writeRequest: writeMessagesRequest,
+    readAnswer: readMessagesAnswer,
+    openStreamReader: openMessagesStreamReader,
+  },
+} as const satisfies Record<string, UpstreamFormat>;
+
+export type ClientDialectName = keyof typeof clients;
+export type UpstreamFormatName = keyof typeof upstreams;
+
+export const clientDialects = Object.keys(clients) as ClientDialectName[];
+export const upstreamFormats = Object.keys(upstreams) as UpstreamFormatName[];
+
+/** For dialects that differ; where they are the same the bytes pass through and nothing is converted. */
+export function converterBetween(client: ClientDialectName, upstream: UpstreamFormatName): Converter {
+  return converter(clients[client], upstreams[upstream]);
+}
