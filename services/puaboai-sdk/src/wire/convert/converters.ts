@@ -10,6 +10,11 @@ import { openMessagesStreamReader, readMessagesAnswer } from "./messages/read-me
 import { readMessagesRequest } from "./messages/read-messages-request.ts";
 import { writeMessagesAnswer, writeMessagesError } from "./messages/write-messages-answer.ts";
 import { writeMessagesRequest } from "./messages/write-messages-request.ts";
+import { openResponsesStreamWriter } from "./responses/open-responses-stream-writer.ts";
+import { openResponsesStreamReader, readResponsesAnswer } from "./responses/read-responses-answer.ts";
+import { readResponsesRequest } from "./responses/read-responses-request.ts";
+import { writeResponsesAnswer } from "./responses/write-responses-answer.ts";
+import { writeResponsesRequest } from "./responses/write-responses-request.ts";
 
 const clients = {
   "openai-chat": {
@@ -24,6 +29,12 @@ const clients = {
     openStreamWriter: openMessagesStreamWriter,
     writeError: writeMessagesError,
   },
+  "openai-responses": {
+    readRequest: readResponsesRequest,
+    writeAnswer: writeResponsesAnswer,
+    openStreamWriter: openResponsesStreamWriter,
+    writeError: writeOpenAiError,
+  },
 } as const satisfies Record<string, ClientDialect>;
 
 const upstreams = {
@@ -32,6 +43,11 @@ const upstreams = {
     writeRequest: writeMessagesRequest,
     readAnswer: readMessagesAnswer,
     openStreamReader: openMessagesStreamReader,
+  },
+  "openai-responses": {
+    writeRequest: writeResponsesRequest,
+    readAnswer: readResponsesAnswer,
+    openStreamReader: openResponsesStreamReader,
   },
 } as const satisfies Record<string, UpstreamFormat>;
 

@@ -13,6 +13,10 @@ interface UpstreamAnswers {
 const pairs: [ClientDialectName, UpstreamFormatName][] = [
   ["openai-chat", "anthropic-messages"],
   ["anthropic-messages", "openai-chat"],
+  ["openai-responses", "openai-chat"],
+  ["openai-chat", "openai-responses"],
+  ["openai-responses", "anthropic-messages"],
+  ["anthropic-messages", "openai-responses"],
 ];
 const names = { model: "smart", id: "answer_1", created: 1_764_000_000 };
 

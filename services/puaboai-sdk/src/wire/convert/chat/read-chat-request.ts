@@ -128,7 +128,7 @@ function readPart(part: JsonFields): TextPart | MediaPart {
 }
 
 /** The place of an image: where it is found, or the image itself. */
-function sourceOf(url: string, pointer: string): { url: string } | { base64: string; mediaType: string } {
+export function sourceOf(url: string, pointer: string): { url: string } | { base64: string; mediaType: string } {
   if (!/^data:/i.test(url)) return { url };
   const data = base64Of(url);
   if (!data) throw refusal(pointer, "must be a URL of http or https, or a data URL in base64");

@@ -14,7 +14,7 @@ export function readChatTools(fields: JsonFields): Tool[] {
 }
 
 /** @param described where name and schema stand: in chat one level below the tool, in responses the tool itself */
-function functionTool(described: JsonFields, pointer: string): Tool {
+export function functionTool(described: JsonFields, pointer: string): Tool {
   return {
     name: described.requiredText("name"),
     description: described.text("description"),
@@ -47,7 +47,7 @@ export function readChatOutput(fields: JsonFields): OutputFormat | undefined {
 }
 
 /** @param described where name and schema stand */
-function schemaOutput(described: JsonFields): OutputFormat {
+export function schemaOutput(described: JsonFields): OutputFormat {
   const schema = described.opaque("schema");
   if (!schema) throw refusal(`${described.pointer}/schema`, "is required");
   const description = described.text("description");

@@ -59,7 +59,7 @@ export function writeChatRequest(talk: Conversation, options: RequestOptions): {
 }
 
 /** No effort at all is said by `none`, which only some models know; so nothing is said, and the model's own default holds. */
-function effortOf(reasoning: Reasoning | undefined): string | undefined {
+export function effortOf(reasoning: Reasoning | undefined): string | undefined {
   if (reasoning?.type === "effort") return reasoning.effort;
   return reasoning?.type === "budget" ? effortOfBudget(reasoning.tokens) : undefined;
 }
@@ -92,7 +92,7 @@ function userMessages(parts: UserPart[]): JsonObject[] {
 }
 
 /** That a tool failed has no field of its own, so the text says it. */
-function resultText({ parts, failed }: ToolResultPart): string {
+export function resultText({ parts, failed }: ToolResultPart): string {
   const text = parts.map((part) => (part.type === "text" ? part.text : "(shown in the next message)")).join("\n");
   return failed ? `Error: ${text}` : text;
 }
@@ -106,7 +106,7 @@ function contentOf(parts: (TextPart | MediaPart)[]): string | JsonObject[] {
   });
 }
 
-function urlOf(part: MediaPart): string {
+export function urlOf(part: MediaPart): string {
   return "url" in part ? part.url : `data:${part.mediaType};base64,${part.base64}`;
 }
 
