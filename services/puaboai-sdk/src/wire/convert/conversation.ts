@@ -37,7 +37,7 @@ export interface TextPart {
 export type MediaPart = {
   type: "media";
   kind: "image" | "document";
-  detail?: string | undefined;
+  detail?: { value: string; pointer: string } | undefined;
   name?: string | undefined;
   pointer: string;
 } & ({ url: string } | { base64: string; mediaType: string });
@@ -79,6 +79,7 @@ export interface Tool {
   description?: string | undefined;
   schema: JsonObject;
   strict?: boolean | undefined;
+  strictPointer: string;
   cache?: JsonObject | undefined;
   pointer: string;
 }

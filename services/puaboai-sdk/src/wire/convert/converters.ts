@@ -5,6 +5,8 @@ import { writeChatRequest } from "./chat/write-chat-request.ts";
 import { writeOpenAiError } from "./chat/write-openai-error.ts";
 import type { ClientDialect, Converter, UpstreamFormat } from "./converter.ts";
 import { converter } from "./converter.ts";
+import { openGeminiStreamReader, readGeminiAnswer } from "./gemini/read-gemini-answer.ts";
+import { writeGeminiRequest } from "./gemini/write-gemini-request.ts";
 import { openMessagesStreamWriter } from "./messages/open-messages-stream-writer.ts";
 import { openMessagesStreamReader, readMessagesAnswer } from "./messages/read-messages-answer.ts";
 import { readMessagesRequest } from "./messages/read-messages-request.ts";
@@ -49,6 +51,7 @@ const upstreams = {
     readAnswer: readResponsesAnswer,
     openStreamReader: openResponsesStreamReader,
   },
+  gemini: { writeRequest: writeGeminiRequest, readAnswer: readGeminiAnswer, openStreamReader: openGeminiStreamReader },
 } as const satisfies Record<string, UpstreamFormat>;
 
 export type ClientDialectName = keyof typeof clients;

@@ -17,6 +17,9 @@ const pairs: [ClientDialectName, UpstreamFormatName][] = [
   ["openai-chat", "openai-responses"],
   ["openai-responses", "anthropic-messages"],
   ["anthropic-messages", "openai-responses"],
+  ["openai-chat", "gemini"],
+  ["anthropic-messages", "gemini"],
+  ["openai-responses", "gemini"],
 ];
 const names = { model: "smart", id: "answer_1", created: 1_764_000_000 };
 

@@ -109,7 +109,7 @@ function readPart(part: JsonFields): TextPart | MediaPart {
   if (type === "image_url") {
     const image = part.object("image_url");
     if (!image) throw refusal(`${pointer}/image_url`, "is required");
-    const detail = image.text("detail");
+    const detail = detailOf(image);
     return { type: "media", kind: "image", detail, pointer, ...sourceOf(image.requiredText("url"), `${pointer}/image_url/url`) };
   }
   if (type === "file") {
@@ -125,6 +125,12 @@ function readPart(part: JsonFields): TextPart | MediaPart {
     };
   }
   throw refusal(`${pointer}/type`, "must be text, image_url or file for this model");
+}
+
+/** How closely to look at an image. */
+export function detailOf(fields: JsonFields): MediaPart["detail"] {
+  const value = fields.text("detail");
+  return value === undefined ? undefined : { value, pointer: `${fields.pointer}/detail` };
 }
 
 /** The place of an image: where it is found, or the image itself. */

@@ -20,6 +20,7 @@ export function functionTool(described: JsonFields, pointer: string): Tool {
     description: described.text("description"),
     schema: described.opaque("parameters") ?? anything,
     strict: described.flag("strict"),
+    strictPointer: `${described.pointer}/strict`,
     pointer,
   };
 }

@@ -111,7 +111,7 @@ export function urlOf(part: MediaPart): string {
 }
 
 function imagePart(part: MediaPart): JsonObject {
-  return { type: "image_url", image_url: present({ url: urlOf(part), detail: part.detail }) };
+  return { type: "image_url", image_url: present({ url: urlOf(part), detail: part.detail?.value }) };
 }
 
 function filePart(part: MediaPart): JsonObject {

@@ -58,6 +58,7 @@ function readTool(tool: JsonFields, talk: Conversation): Tool {
     description: tool.text("description"),
     schema,
     strict: tool.flag("strict"),
+    strictPointer: `${pointer}/strict`,
     cache: tool.opaque("cache_control"),
     pointer,
   };

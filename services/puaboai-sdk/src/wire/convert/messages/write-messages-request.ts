@@ -73,7 +73,7 @@ function userContent(parts: UserPart[], lost: string[]): JsonObject[] {
 
 function block(part: TextPart | MediaPart, lost: string[]): JsonObject[] {
   if (part.type === "text") return hasText(part) ? [textBlock(part)] : [];
-  if (part.detail !== undefined && part.detail !== "auto") lost.push(`${part.pointer}/image_url/detail`);
+  if (part.detail && part.detail.value !== "auto") lost.push(part.detail.pointer);
   const source =
     "url" in part ? { type: "url", url: part.url } : { type: "base64", media_type: part.mediaType, data: part.base64 };
   if (part.kind === "image") return [{ type: "image", source }];

@@ -1,5 +1,5 @@
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
-import { sourceOf } from "../chat/read-chat-request.ts";
+import { detailOf, sourceOf } from "../chat/read-chat-request.ts";
 import { functionTool, schemaOutput } from "../chat/read-chat-tools.ts";
 import {
   addAssistantParts,
@@ -159,7 +159,7 @@ function readPart(part: JsonFields, talk: Conversation): TextPart | MediaPart {
         return { type: "text", text: part.requiredText("text"), pointer };
       case "input_image": {
         const source = sourceOf(part.requiredText("image_url"), `${pointer}/image_url`);
-        return { type: "media", kind: "image", detail: part.text("detail"), pointer, ...source };
+        return { type: "media", kind: "image", detail: detailOf(part), pointer, ...source };
       }
       case "input_file": {
         const url = part.text("file_url") ?? part.requiredText("file_data");

@@ -72,7 +72,7 @@ function outputOf(result: ToolResultPart): string | JsonObject[] {
 
 function inputPart(part: TextPart | MediaPart): JsonObject {
   if (part.type === "text") return { type: "input_text", text: part.text };
-  if (part.kind === "image") return { type: "input_image", image_url: urlOf(part), detail: part.detail ?? "auto" };
+  if (part.kind === "image") return { type: "input_image", image_url: urlOf(part), detail: part.detail?.value ?? "auto" };
   if ("url" in part) return { type: "input_file", file_url: part.url };
   return { type: "input_file", filename: part.name ?? "document.pdf", file_data: urlOf(part) };
 }
