@@ -6,6 +6,7 @@ import { type FieldError, Problem } from "@nexus/core";
 import type { FastifySchemaCompiler } from "fastify";
 import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
+import { Format } from "typebox/format";
 import { Value } from "typebox/value";
 
 interface SchemaFault {
@@ -23,6 +24,18 @@ interface ScalarSchema {
   type?: string;
   items?: ScalarSchema;
 }
+
+const isRfc3339 = Format.Get("date-time");
+
+/**
+ * RFC 3339 knows moments that `Date` does not: leap seconds, and with an offset the year 10000. Whoever sends one hears of it
+ * here, before it is stored and can never be shown again.
+ */
+Format.Set("date-time", (text) => {
+  if (isRfc3339?.(text) !== true) return false;
+  const year = new Date(text).getUTCFullYear();
+  return year >= 0 && year <= 9999;
+});
 
 /** Fastify's door for a validator: one for each route and part of the request. */
 export const compileRequestSchema: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {

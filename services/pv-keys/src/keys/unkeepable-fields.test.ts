@@ -1,0 +1,63 @@
+/** What JSON and RFC 3339 can say and the platform cannot keep is refused by name: never a 500, never kept as something else. */
+import { loadConfig } from "@nexus/config";
+import type { CreatedKey, Key } from "@nexus/contracts/keys";
+import { createLogger } from "@nexus/telemetry";
+import { captureLogs, type KeysScene, openKeysScene, type ScenePerson } from "@nexus/testing";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+
+let scene: KeysScene;
+let service: RunningService;
+let admin: ScenePerson;
+let key: Key;
+
+beforeAll(async () => {
+  scene = await openKeysScene();
+  admin = await scene.person(["admin"]);
+  const logger = createLogger({ service: "pv-keys", level: "debug", destination: captureLogs().stream });
+  service = await startService(loadConfig(configSchema, scene.environment, configRules), { logger });
+  ({ key } = (await (await call("/v1/keys", { body: { name: "kept" } })).json()) as CreatedKey);
+});
+afterAll(async () => {
+  await service.close();
+  await scene.close();
+});
+
+describe("a moment that no calendar of ours has", () => {
+  const moments = ["9999-12-31T23:59:59-12:00", "2030-12-31T23:59:60Z", "2030-06-30T18:59:60-05:00", "0000-01-01T00:00:00+01:00"];
+
+  it.each(moments)("%s is no expiry, of a new key or an old one, and the list goes on", async (moment) => {
+    const name = `until ${moment}`;
+    await refused("/v1/keys", { body: { name, expires_at: moment } }, "/expires_at");
+    await refused(`/v1/keys/${key.id}`, { method: "PATCH", body: { expires_at: moment } }, "/expires_at");
+    const listed = await call("/v1/keys");
+    expect(listed.status).toBe(200);
+    expect(((await listed.json()) as { data: Key[] }).data).toEqual([key]);
+  });
+
+  it.each(moments)("%s filters nothing", async (moment) => {
+    const at = encodeURIComponent(moment);
+    for (const name of ["expires_before", "unused_since"]) await refused(`/v1/keys?${name}=${at}`, {}, `?${name}`);
+    for (const name of ["from", "to"]) await refused(`/v1/keys/${key.id}/usage?${name}=${at}`, {}, `?${name}`);
+  });
+
+  it("is not the last one of the year 9999", async () => {
+    const answer = await call(`/v1/keys/${key.id}`, { method: "PATCH", body: { expires_at: "9999-12-31T23:59:59Z" } });
+    expect(answer.status).toBe(200);
+    ({ key } = (await answer.json()) as { key: Key });
+    expect(key.expires_at).toBe("9999-12-31T23:59:59.000Z");
+  });
+});
+
+function call(path: string, options?: Parameters<KeysScene["call"]>[2]): Promise<Response> {
+  return scene.call(service.url + path, admin, options);
+}
+
+async function refused(path: string, options: Parameters<KeysScene["call"]>[2], pointer: string): Promise<void> {
+  const answer = await call(path, options);
+  expect(answer.status).toBe(422);
+  expect(await answer.json()).toMatchObject({
+    code: "invalid_request",
+    errors: expect.arrayContaining([expect.objectContaining({ pointer })]),
+  });
+}
