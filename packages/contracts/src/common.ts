@@ -12,6 +12,9 @@ export function strictObject<P extends Record<string, TSchema>>(
 /** RFC 3339 in UTC, as the API writes every time. */
 export const Timestamp = Type.String({ format: "date-time", description: "RFC 3339, UTC" });
 
+/** One line without control characters and halves of characters: it stands in tables and logs, as it was sent. */
+export const printable = "^(?:[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]|[\\ud800-\\udbff][\\udc00-\\udfff])*$";
+
 /** Nano-dollars (10⁻⁹ USD) as a decimal string: they may exceed 2^53. */
 export const Nanos = Type.String({ pattern: "^\\d{1,19}$", description: "nano-dollars (10^-9 USD), a decimal string" });
 

@@ -1,6 +1,6 @@
 /** The kill switch of pv-keys: what is frozen is refused by every verifier until it is thawed. */
 import { type Static, Type } from "typebox";
-import { page, pageQuery, strictObject, Timestamp } from "./common.ts";
+import { page, pageQuery, printable, strictObject, Timestamp } from "./common.ts";
 import { Receipt } from "./receipts.ts";
 
 export const FreezeKind = Type.Union([
@@ -30,9 +30,6 @@ export const Freeze = strictObject({
   rev: Type.Integer({ description: "change feed revision of the last change" }),
 });
 export type Freeze = Static<typeof Freeze>;
-
-/** One line without control characters: it stands in tables and logs. */
-const printable = "^[^\\u0000-\\u001f\\u007f]*$";
 
 export const FreezeRequest = strictObject({
   kind: FreezeKind,

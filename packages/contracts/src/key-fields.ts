@@ -1,9 +1,6 @@
 /** What a key carries, field by field, with the bounds of each: the same where a key is made, changed, imported and shown. */
 import { type Static, type TSchema, Type } from "typebox";
-import { strictObject, Timestamp } from "./common.ts";
-
-/** One line without control characters: it stands in tables and logs. */
-const printable = "^[^\\u0000-\\u001f\\u007f]*$";
+import { printable, strictObject, Timestamp } from "./common.ts";
 
 function orNull<T extends TSchema>(schema: T, description: string) {
   return Type.Union([schema, Type.Null()], { description });

@@ -1,6 +1,6 @@
 /** Leaked keys: who reports them, what was done, and what they touched. */
 import { type Static, Type } from "typebox";
-import { Nanos, page, pageQuery, strictObject, Timestamp } from "./common.ts";
+import { Nanos, page, pageQuery, printable, strictObject, Timestamp } from "./common.ts";
 
 export const LeakAction = Type.Union([Type.Literal("revoked"), Type.Literal("disabled"), Type.Literal("none")], {
   description: "none: the policy is to report only, or there was nothing left to end",
@@ -35,7 +35,7 @@ export const ReportHashesRequest = strictObject({
     Type.String({
       minLength: 1,
       maxLength: 2000,
-      pattern: "^[^\\u0000-\\u001f\\u007f]*$",
+      pattern: printable,
       description: "where they were seen: an address, or words",
     }),
   ),

@@ -49,6 +49,30 @@ describe("a moment that no calendar of ours has", () => {
   });
 });
 
+describe("half of a character", () => {
+  it.each([
+    ["/name", { name: "a\ud800" }],
+    ["/models/0", { models: ["\udc00"] }],
+    ["/tags/0", { tags: ["a\ud83d b"] }],
+  ])("is refused in %s", async (pointer, fields) => {
+    await refused("/v1/keys", { body: { name: "x", ...fields } }, pointer);
+    await refused(`/v1/keys/${key.id}`, { method: "PATCH", body: fields }, pointer);
+  });
+
+  it("is refused in what is frozen and why, and in where a leak was seen", async () => {
+    await refused("/v1/freeze", { body: { kind: "model", target: "m\ud800", reason: "r" } }, "/target");
+    await refused("/v1/freeze", { body: { kind: "model", target: "m", reason: "\udfff" } }, "/reason");
+    await refused("/v1/leaks/hashes", { body: { hashes: ["0".repeat(64)], url: "\ud800" } }, "/url");
+  });
+
+  it("is not both halves together", async () => {
+    const body = { name: "😀", tags: ["\u{10ffff}", "é"], models: ["模型-😀"] };
+    const answer = await call("/v1/keys", { body });
+    expect(answer.status).toBe(201);
+    expect(((await answer.json()) as CreatedKey).key).toMatchObject(body);
+  });
+});
+
 function call(path: string, options?: Parameters<KeysScene["call"]>[2]): Promise<Response> {
   return scene.call(service.url + path, admin, options);
 }
