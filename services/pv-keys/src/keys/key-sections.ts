@@ -94,7 +94,8 @@ export function checkBudgetIds(ids: readonly string[] | undefined): string[] {
 export function checkMetadata(metadata: Record<string, unknown>, faults: Faults): Record<string, unknown> {
   const bytes = storedJsonBytes(metadata);
   if (bytes !== undefined && bytes <= metadataLimitBytes) return metadata;
-  faults.add("/metadata", bytes === undefined ? "is nested too deeply or holds half a character" : "is larger than 16 kB");
+  const unkept = "is nested too deeply, or holds half a character or a number beyond 1.8e308";
+  faults.add("/metadata", bytes === undefined ? unkept : "is larger than 16 kB");
   // Nobody goes on to walk through what is nested without end.
   return {};
 }

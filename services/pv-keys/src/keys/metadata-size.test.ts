@@ -32,4 +32,6 @@ it("has no size for what PostgreSQL cannot hold", () => {
   expect(storedJsonBytes(deep)).toBeUndefined();
   expect(storedJsonBytes({ a: "\ud800" })).toBeUndefined();
   expect(storedJsonBytes({ "\udc00": 1 })).toBeUndefined();
+  expect(storedJsonBytes(JSON.parse('{"a":[1e400]}'))).toBeUndefined();
+  expect(storedJsonBytes(JSON.parse('{"a":-1e400}'))).toBeUndefined();
 });

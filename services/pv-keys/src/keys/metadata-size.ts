@@ -4,7 +4,8 @@ const deepest = 20;
 
 /**
  * Bytes of the value as PostgreSQL writes jsonb: `, ` and `: ` between members, numbers without an exponent
- * (`1e300` takes 301 bytes). `undefined` for what it cannot hold: nesting beyond 20 and halves of surrogate pairs.
+ * (`1e300` takes 301 bytes). `undefined` for what it cannot hold: nesting beyond 20, halves of surrogate pairs,
+ * and numbers that were too large for us to read (`1e400`), of which nothing but `null` would be left.
  */
 export function storedJsonBytes(value: unknown, depth = 0): number | undefined {
   if (depth > deepest) return undefined;
@@ -17,7 +18,8 @@ export function storedJsonBytes(value: unknown, depth = 0): number | undefined {
   return sum([...parts, 2 * Math.max(1, parts.length)]);
 }
 
-function numberBytes(value: number): number {
+function numberBytes(value: number): number | undefined {
+  if (!Number.isFinite(value)) return undefined;
   const text = String(value);
   const exponent = /e[+-](\d+)$/.exec(text)?.[1];
   return text.length + Number(exponent ?? 0);

@@ -73,6 +73,17 @@ describe("half of a character", () => {
   });
 });
 
+it("a number that is too large to be read is not kept as null", async () => {
+  const answer = await fetch(`${service.url}/v1/keys`, {
+    method: "POST",
+    // JSON.stringify cannot say it.
+    body: '{"name":"x","metadata":{"a":[1e400]}}',
+    headers: { "content-type": "application/json", authorization: `Bearer ${scene.issuer.token(admin, "pv-keys")}` },
+  });
+  expect(answer.status).toBe(422);
+  expect(await answer.json()).toMatchObject({ errors: [{ pointer: "/metadata" }] });
+});
+
 function call(path: string, options?: Parameters<KeysScene["call"]>[2]): Promise<Response> {
   return scene.call(service.url + path, admin, options);
 }
