@@ -5,6 +5,7 @@ import type { CreatedKey, Key } from "@nexus/contracts/keys";
 import { newId, uuidOf } from "@nexus/core";
 import { createLogger } from "@nexus/telemetry";
 import { captureLogs, type KeysScene, openKeysScene, type ScenePerson, waitFor } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configRules, configSchema, type RunningService, startService } from "../service.ts";
 
@@ -328,6 +329,30 @@ describe("importing keys by their hash", () => {
     const keys = [row()];
     const answers = await Promise.all(Array.from({ length: 6 }, () => post(root, "/v1/keys/import", { keys })));
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, ...Array<number>(5).fill(422)]);
+  });
+
+  it("of a format that is removed at this very moment is refused by name", async () => {
+    const format = { name: "gone", prefix: "gone_", min_length: 52, max_length: 52, alphabet: "hex" };
+    expect((await post(admin, "/v1/key-formats", format)).status).toBe(201);
+    const send = (headers: object) => {
+      const body = { keys: [row({ format: "gone", prefix: "gone_1" })] };
+      return scene.call(`${service.url}/v1/keys/import`, alice, { body, headers });
+    };
+    const answers = await scene.owner.db.transaction().execute(async (tx) => {
+      await tx.deleteFrom("key_formats").where("name", "=", "gone").execute();
+      const sent = [send({}), send({ "idempotency-key": newId("request") })];
+      await waitFor(async () => {
+        const { rows } = await sql`SELECT FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(scene.owner.db);
+        return rows.length === 2;
+      });
+      return sent;
+    });
+    const [plain, once] = await Promise.all(answers);
+    expect(plain!.status).toBe(422);
+    expect(((await plain!.json()) as Refusal).errors[0]!.pointer).toBe("/keys/0/format");
+    // Its transaction also keeps the idempotency key, so it cannot look again.
+    expect(once!.status).toBe(409);
   });
 
   it("an imported key is rotated into one of ours, and its old form goes on for the overlap", async () => {

@@ -1,6 +1,6 @@
 import type { ImportedKeys, ImportKeysRequest } from "@nexus/contracts/bulk-keys";
 import { assert, type FieldError, Problem } from "@nexus/core";
-import { type Db, isUniqueViolation } from "@nexus/db";
+import { type Db, isForeignKeyViolation, isUniqueViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
 import { inChangeTransaction } from "../in-change-transaction.ts";
 import { findKeyFormats, type KeyFormatRow } from "../key-formats/find-key-formats.ts";
@@ -31,12 +31,19 @@ export async function importKeys(deps: CreateKeyDeps, input: ImportInput): Promi
   try {
     return await importOnce(deps, input);
   } catch (error) {
-    // Another import of the same key was faster: now it is there to be named.
-    if (!isUniqueViolation(error, "api_key_versions_hash_key")) throw error;
+    // Somebody was faster: now the fault is there to be named.
+    const overtakenBy = fasterOf(error);
+    if (overtakenBy === undefined) throw error;
     // A transaction that somebody else opened is lost with the statement that failed.
-    if (deps.db.isTransaction) throw new Problem("conflict", "Another import of the same key was faster.", { cause: error });
+    if (deps.db.isTransaction) throw new Problem("conflict", overtakenBy, { cause: error });
     return await importOnce(deps, input);
   }
+}
+
+function fasterOf(error: unknown): string | undefined {
+  if (isUniqueViolation(error, "api_key_versions_hash_key")) return "Another import of the same key was faster.";
+  if (isForeignKeyViolation(error, "api_key_versions_format_fkey")) return "The format was removed meanwhile.";
+  return undefined;
 }
 
 async function importOnce(deps: CreateKeyDeps, { manager, request, context }: ImportInput): Promise<ImportedKeys> {
