@@ -80,7 +80,7 @@ export async function storeKeys(deps: CreateKeyDeps, work: StoreWork): Promise<K
       await requireRightToMake(
         tx,
         manager,
-        keys.map(({ key }) => key.kind),
+        keys.map(({ key: { kind, scopes = [] } }) => ({ kind, scopes })),
       );
       await insertKeys(tx, keys);
       const stored = new Map((await findKeys(tx, ids, manager.tenant)).map((row) => [row.id, row]));

@@ -1,5 +1,5 @@
 /** What a person may do beyond their own keys: that hangs on their role in the organization, as it is at this moment. */
-import { Problem } from "@nexus/core";
+import { allowsScope, Problem } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { KeyManager } from "./key-manager.ts";
 import type { KeyRow } from "./key.ts";
@@ -19,10 +19,20 @@ export async function requireRightToAll(
   await requireRole(db, manager, "Only its owner, or an owner or administrator of the organization, may change a key.");
 }
 
-/** A root key has a right over everybody's keys, so that whoever makes one must have it too. @throws Problem `forbidden` */
-export async function requireRightToMake(db: Db, manager: KeyManager, kinds: readonly KeyRow["kind"][]): Promise<void> {
-  if (!kinds.includes("rk")) return;
-  await requireRole(db, manager, "Only an owner or administrator of the organization makes root keys.");
+/**
+ * A root key has a right over everybody's keys, and one that reads the audit log sees what everybody did: whoever makes such a
+ * key must have that right too.
+ * @throws Problem `forbidden`
+ */
+export async function requireRightToMake(
+  db: Db,
+  manager: KeyManager,
+  keys: readonly Pick<KeyRow, "kind" | "scopes">[],
+): Promise<void> {
+  if (keys.some(({ kind }) => kind === "rk"))
+    await requireRole(db, manager, "Only an owner or administrator of the organization makes root keys.");
+  if (keys.some(({ scopes }) => allowsScope(scopes, "audit:read")))
+    await requireRole(db, manager, "Only an owner or administrator of the organization lets keys read the audit log.");
 }
 
 async function requireRole(db: Db, { by, tenant }: KeyManager, detail: string): Promise<void> {

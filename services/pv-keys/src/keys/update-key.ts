@@ -17,6 +17,7 @@ import {
 import { type KeyRow, quotaOf } from "./key.ts";
 import { updateKeyRow } from "./keys.store.ts";
 import { mergePatch } from "./merge-patch.ts";
+import { requireRightToMake } from "./require-role.ts";
 
 type Values = Partial<
   Pick<
@@ -48,6 +49,8 @@ export async function updateKey(
     requireNotRevoked(before);
     if (request.if_rev !== undefined && BigInt(request.if_rev) !== before.rev)
       throw new Problem("conflict", "The key was changed meanwhile.", { extensions: { rev: Number(before.rev) } });
+    const { scopes = [] } = request;
+    if (!isDeepStrictEqual(scopes, before.scopes)) await requireRightToMake(tx, input.manager, [{ kind: "sk", scopes }]);
     const given = valuesOf(request, { before, at, manager: input.manager });
     const changed = Object.entries(given).filter(([name, value]) => !isDeepStrictEqual(value, before[name as keyof KeyRow]));
     if (changed.length === 0) return undefined;

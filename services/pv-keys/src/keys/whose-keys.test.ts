@@ -1,4 +1,5 @@
 /** Who of one organization may do what to whose keys. */
+import { randomBytes } from "node:crypto";
 import { loadConfig } from "@nexus/config";
 import type { CreatedKey, Key } from "@nexus/contracts/keys";
 import { uuidOf } from "@nexus/core";
@@ -120,6 +121,24 @@ describe("a plain member", () => {
       expect((await scene.call(`${service.url}${path}`, member, { body })).status).toBe(403);
     }
     expect(await scene.owner.db.selectFrom("api_keys").select("id").execute()).toHaveLength(before.length);
+  });
+
+  it.each(["audit:read", "audit:*"])("lets no key read what everybody did, new, imported or old (%s)", async (scope) => {
+    const format = { name: "old", prefix: "old_", min_length: 40, max_length: 64, alphabet: "hex" };
+    await scene.call(`${service.url}/v1/key-formats`, installationAdmin, { body: format });
+    const auditor = { name: "auditor", scopes: ["ai:chat", scope] };
+    const imported = { ...auditor, format: "old", prefix: "old_1", sha256: randomBytes(32).toString("hex") };
+    const { id } = await make(member);
+    for (const [method, path, body] of [
+      ["POST", "/v1/keys", auditor],
+      ["POST", "/v1/keys/bulk-create", { keys: [{ name: "plain" }, auditor] }],
+      ["POST", "/v1/keys/import", { keys: [imported] }],
+      ["PATCH", `/v1/keys/${id}`, { scopes: auditor.scopes }],
+    ] as const) {
+      expect((await scene.call(service.url + path, member, { method, body })).status).toBe(403);
+    }
+    expect((await read(member, id)).scopes).toEqual(["ai:*", "usage:read"]);
+    expect(await make(owner, auditor)).toMatchObject({ scopes: auditor.scopes });
   });
 });
 
