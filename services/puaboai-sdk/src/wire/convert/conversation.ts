@@ -148,9 +148,15 @@ export function budgetOfEffort(effort: string): number {
   return budgets[effort] ?? 8192;
 }
 
-export function effortOfBudget(tokens: number): string {
+function effortOfBudget(tokens: number): string {
   if (tokens <= 2048) return "low";
   return tokens <= 8192 ? "medium" : "high";
+}
+
+/** No effort at all is said by `none`, which only some models know; so nothing is said, and the model's own default holds. */
+export function effortOf(reasoning: Reasoning | undefined): string | undefined {
+  if (reasoning?.type === "effort") return reasoning.effort;
+  return reasoning?.type === "budget" ? effortOfBudget(reasoning.tokens) : undefined;
 }
 
 /** @returns the media type and data of a `data:` URL (RFC 2397) in base64, the only kind that models take */

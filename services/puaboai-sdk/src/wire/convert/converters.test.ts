@@ -64,6 +64,21 @@ test("effort is a budget below the cap for models that count in tokens, and an e
   expect(current.body).toMatchObject({ thinking: { type: "adaptive" }, output_config: { effort: "high" } });
 });
 
+test("what a generation of Claude refuses is left out and told", () => {
+  const body = {
+    messages: hello,
+    temperature: 0.5,
+    top_p: 0.9,
+    tools: [{ type: "function", function: { name: "f" } }],
+    tool_choice: "required",
+  };
+  const made = (model: string) => toMessages.request(body, { ...request, model });
+  expect(made("claude-sonnet-4-5").lost).toEqual(["/top_p"]);
+  expect(made("claude-opus-4-7").lost).toEqual(["/temperature", "/top_p"]);
+  expect(made("claude-opus-5-5").lost).toEqual(["/temperature", "/top_p", "/tool_choice"]);
+  expect(made("claude-sonnet-4-20250514").body).toMatchObject({ temperature: 0.5, tool_choice: { type: "any" } });
+});
+
 test.each([
   ["required", { type: "any" }],
   ["none", { type: "none" }],

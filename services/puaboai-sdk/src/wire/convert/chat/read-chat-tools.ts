@@ -52,5 +52,5 @@ export function schemaOutput(described: JsonFields): OutputFormat {
   const schema = described.opaque("schema");
   if (!schema) throw refusal(`${described.pointer}/schema`, "is required");
   const description = described.text("description");
-  return { type: "schema", name: described.text("name") ?? "answer", description, schema, strict: described.flag("strict") };
+  return { type: "schema", name: described.text("name") ?? "response", description, schema, strict: described.flag("strict") };
 }

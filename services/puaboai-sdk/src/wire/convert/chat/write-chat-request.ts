@@ -1,10 +1,9 @@
 import {
   type AssistantPart,
   type Conversation,
-  effortOfBudget,
+  effortOf,
   type MediaPart,
   type OutputFormat,
-  type Reasoning,
   type TextPart,
   type ToolResultPart,
   type UserPart,
@@ -56,12 +55,6 @@ export function writeChatRequest(talk: Conversation, options: RequestOptions): {
     ...writeKnobs(talk, knobNames, lost),
   });
   return { body, lost };
-}
-
-/** No effort at all is said by `none`, which only some models know; so nothing is said, and the model's own default holds. */
-export function effortOf(reasoning: Reasoning | undefined): string | undefined {
-  if (reasoning?.type === "effort") return reasoning.effort;
-  return reasoning?.type === "budget" ? effortOfBudget(reasoning.tokens) : undefined;
 }
 
 function chatTool({ name, description, schema, strict }: Conversation["tools"][number]): JsonObject {

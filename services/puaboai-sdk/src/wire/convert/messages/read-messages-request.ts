@@ -88,7 +88,7 @@ function readThinking(fields: JsonFields, talk: Conversation): void {
     const schema = format.opaque("schema");
     if (format.requiredText("type") !== "json_schema" || !schema)
       throw refusal(format.pointer, "must be json_schema with its schema");
-    talk.output = { type: "schema", name: "answer", schema, strict: true };
+    talk.output = { type: "schema", name: "response", schema, strict: true };
     talk.pointers.output = format.pointer;
   }
   if (config) talk.lost.push(...config.unread());

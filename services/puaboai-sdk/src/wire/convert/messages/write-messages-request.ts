@@ -7,22 +7,18 @@ import {
   type Tool,
   type ToolCallPart,
   type UserPart,
+  effortOf,
   writeKnobs,
 } from "../conversation.ts";
 /** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
 import type { RequestOptions } from "../converter.ts";
 import { type JsonObject, parsedObject, present, refusal } from "../json-fields.ts";
+import { claudeTraits } from "./claude-traits.ts";
 
 export function writeMessagesRequest(talk: Conversation, options: RequestOptions): { body: JsonObject; lost: string[] } {
   const lost: string[] = [];
   const thinking = writeThinking(talk, options, lost);
-  const knobs = writeKnobs(talk, { temperature: "temperature", topP: "top_p", topK: "top_k", user: "user" }, lost);
-  const { user, temperature, ...sampling } = knobs;
-  if (temperature !== undefined && (thinking.thinking !== undefined || Number(temperature) > 1)) {
-    // Thinking takes no temperature; and Anthropic's scale ends at 1, where OpenAI's goes to 2.
-    lost.push(talk.knobs.temperature?.pointer ?? "/temperature");
-  }
-  const keepsTemperature = thinking.thinking === undefined && temperature !== undefined;
+  const { user, ...sampling } = writeSampling(talk, options, thinking.thinking !== undefined, lost);
   const body = present({
     model: options.model,
     max_tokens: options.maxOutputTokens,
@@ -32,10 +28,9 @@ export function writeMessagesRequest(talk: Conversation, options: RequestOptions
     })),
     system: talk.system.length > 0 ? talk.system.filter(hasText).map(textBlock) : undefined,
     tools: talk.tools.length > 0 ? talk.tools.map(toolOf) : undefined,
-    tool_choice: toolChoiceOf(talk, thinking.thinking !== undefined, lost),
+    tool_choice: toolChoiceOf(talk, thinking.thinking !== undefined || claudeTraits(options.model).refusesForcedTools, lost),
     stop_sequences: stopsOf(talk, lost),
     stream: talk.stream ? true : undefined,
-    temperature: keepsTemperature ? Math.min(Number(temperature), 1) : undefined,
     metadata: user === undefined ? undefined : { user_id: user },
     thinking: thinking.thinking,
     output_config: outputConfig(talk, thinking.effort, lost),
@@ -127,8 +122,27 @@ function outputConfig(talk: Conversation, effort: string | undefined, lost: stri
   return format || effort !== undefined ? present({ format, effort }) : undefined;
 }
 
-/** Models up to 4.5 think within a budget of tokens; later ones by an effort, and refuse the budget. */
-const thinksByBudget = /claude-(?:3|(?:opus|sonnet|haiku)-(?:3|4-(?:\d{8}|[015](?!\d))|4(?!-)))/;
+/** Either temperature or top_p; neither where the model refuses them or thinks; and a scale that ends at 1, not at OpenAI's 2. */
+function writeSampling(talk: Conversation, { model }: RequestOptions, thinks: boolean, lost: string[]): JsonObject {
+  const knobs = writeKnobs(talk, { temperature: "temperature", topP: "top_p", topK: "top_k", user: "user" }, lost);
+  const drop = (name: string, pointer: string | undefined) => {
+    if (knobs[name] === undefined) return;
+    delete knobs[name];
+    lost.push(pointer ?? `/${name}`);
+  };
+  const { refusesSampling } = claudeTraits(model);
+  if (refusesSampling || thinks) {
+    drop("temperature", talk.knobs.temperature?.pointer);
+    drop("top_k", talk.knobs.topK?.pointer);
+  }
+  if (refusesSampling || knobs["temperature"] !== undefined) drop("top_p", talk.knobs.topP?.pointer);
+  if (Number(knobs["temperature"]) > 1) {
+    knobs["temperature"] = 1;
+    lost.push(talk.knobs.temperature?.pointer ?? "/temperature");
+  }
+  return knobs;
+}
+
 const leastBudget = 1024;
 
 function writeThinking(
@@ -137,15 +151,18 @@ function writeThinking(
   lost: string[],
 ): { thinking?: JsonObject; effort?: string } {
   const { reasoning } = talk;
+  const { thinksByBudget, refusesSampling } = claudeTraits(model);
   if (reasoning === undefined || reasoning.type === "off") return {};
-  const pointer = talk.pointers.reasoning ?? "/reasoning_effort";
-  if (!thinksByBudget.test(model) && reasoning.type === "effort")
-    return { thinking: { type: "adaptive" }, effort: reasoning.effort === "minimal" ? "low" : reasoning.effort };
+  if (!thinksByBudget) {
+    const effort = effortOf(reasoning) ?? "high";
+    const display = refusesSampling ? "summarized" : undefined;
+    return { thinking: present({ type: "adaptive", display }), effort: effort === "minimal" ? "low" : effort };
+  }
   const wanted = reasoning.type === "budget" ? reasoning.tokens : budgetOfEffort(reasoning.effort);
   // The budget is part of the cap and at least 1,024; and a turn that called tools must have kept its signed thoughts.
   const budget = Math.min(wanted, maxOutputTokens - leastBudget);
   if (budget < leastBudget || answersUnsignedCalls(talk)) {
-    lost.push(pointer);
+    lost.push(talk.pointers.reasoning ?? "/reasoning_effort");
     return {};
   }
   return { thinking: { type: "enabled", budget_tokens: budget } };

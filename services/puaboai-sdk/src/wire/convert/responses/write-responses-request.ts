@@ -1,8 +1,9 @@
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
-import { effortOf, resultText, urlOf } from "../chat/write-chat-request.ts";
+import { resultText, urlOf } from "../chat/write-chat-request.ts";
 import {
   type AssistantPart,
   type Conversation,
+  effortOf,
   type MediaPart,
   type OutputFormat,
   type TextPart,
