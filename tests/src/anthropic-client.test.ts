@@ -46,11 +46,9 @@ providers:
     headers: { anthropic-version: "2023-06-01" }
     wire_formats: [anthropic-messages]
     first_byte_timeout_ms: 500
-  chat-only: { base_url: "${provider.baseUrl}", allow_private_network: true }
 models:
   - { id: remote, provider: claude, upstream_model: fake-model, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
   - { id: priced, provider: claude, upstream_model: fake-model, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: ${price} }
-  - { id: chat-only, provider: chat-only, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
 `,
   );
   platform = await startPlatform({
@@ -183,7 +181,7 @@ describe("Anthropic's client throws its own class of error", () => {
     expect(unknown).toBeInstanceOf(NotFoundError);
     expect(unknown.error).toMatchObject({ error: { type: "not_found_error", code: "model_not_found" } });
     expect(await create("remote", client, { max_tokens: "many" })).toBeInstanceOf(UnprocessableEntityError);
-    const other = await create("chat-only");
+    const other = await create("embedded-echo");
     expect(other.error).toMatchObject({ error: { message: expect.stringContaining("not offered in the format") } });
     expect(provider.received).toEqual([]);
   });

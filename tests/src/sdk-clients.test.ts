@@ -53,7 +53,11 @@ providers:
     allow_private_network: true
     wire_formats: [openai-chat, openai-embeddings, openai-responses, anthropic-messages]
   claude-only: { base_url: "${provider.url}/v1", allow_private_network: true, wire_formats: [anthropic-messages] }
+  chat-only: { base_url: "${provider.url}/v1", allow_private_network: true }
+  responses-only: { base_url: "${provider.url}/v1", allow_private_network: true, wire_formats: [openai-responses] }
 models:
+  - { id: chat-only, provider: chat-only, upstream_model: gpt-4o, kind: chat, ${limits} }
+  - { id: responses-only, provider: responses-only, upstream_model: gpt-4o, kind: chat, ${limits} }
   - { id: claude-only, provider: claude-only, upstream_model: claude-sonnet-4-5, kind: chat, ${limits} }
   - { id: gpt-4o, provider: mock, kind: chat, ${limits} }
   - { id: claude-sonnet-4-5, provider: mock, kind: chat, ${limits} }
@@ -72,15 +76,25 @@ afterAll(async () => {
 });
 
 const baseURL = (): string => `${platform.urls.ai}/v1`;
+const openai = () => createOpenAI({ baseURL: baseURL(), apiKey: secret });
+const anthropic = () => createAnthropic({ baseURL: baseURL(), apiKey: secret });
+/** Each client on a model whose provider speaks its format, and on those whose providers speak another one alone. */
 const models: [string, string, () => LanguageModel][] = [
-  ["@ai-sdk/openai, chat", "chat.completions", () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).chat("gpt-4o")],
-  [
-    "@ai-sdk/openai, chat, answered by Anthropic's API",
+  ...["gpt-4o", "claude-only", "responses-only"].map((model): [string, string, () => LanguageModel] => [
+    `@ai-sdk/openai, chat, on ${model}`,
     "chat.completions",
-    () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).chat("claude-only"),
-  ],
-  ["@ai-sdk/openai, responses", "responses", () => createOpenAI({ baseURL: baseURL(), apiKey: secret }).responses("gpt-4o")],
-  ["@ai-sdk/anthropic", "messages", () => createAnthropic({ baseURL: baseURL(), apiKey: secret })("claude-sonnet-4-5")],
+    () => openai().chat(model),
+  ]),
+  ...["gpt-4o", "claude-only", "chat-only"].map((model): [string, string, () => LanguageModel] => [
+    `@ai-sdk/openai, responses, on ${model}`,
+    "responses",
+    () => openai().responses(model),
+  ]),
+  ...["claude-sonnet-4-5", "chat-only", "responses-only"].map((model): [string, string, () => LanguageModel] => [
+    `@ai-sdk/anthropic on ${model}`,
+    "messages",
+    () => anthropic()(model),
+  ]),
 ];
 
 describe.each(models)("ai with %s", (_, endpoint, model) => {

@@ -92,7 +92,7 @@ function inClientsFormat(
 ): Buffer | undefined {
   if (!conversion) return body;
   try {
-    return head.status < 400 ? conversion.answer(body) : conversion.refusal(body);
+    return head.status < 400 ? conversion.answer(body) : conversion.refusal(head.status, body);
   } catch (err) {
     logRefusal({ provider: model.provider, err }, `a provider answered in no ${wire.name}`);
     return undefined;

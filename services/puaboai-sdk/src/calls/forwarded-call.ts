@@ -1,8 +1,8 @@
 import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
-import type { Conversion } from "../convert/conversion.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
+import type { Conversion } from "../wire/conversion.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import type { Exchange } from "./exchange.ts";

@@ -60,7 +60,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
       return frames === undefined || start().write(held.length > 0 ? Buffer.concat([...held.splice(0), frames]) : frames);
     },
     end() {
-      const rest = inClientsFormat(call, tap.end());
+      const rest = restOf(call, tap.end());
       const { failed, countedTokens, usage } = tap.state();
       if (isUndecided() || (!call.ledger.ended && countedTokens === 0 && !usage)) {
         return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
@@ -77,6 +77,12 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
 
 function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
   return frames && conversion ? conversion.frames(frames) : frames;
+}
+
+/** The end of the stream, and what a translation still has to say. */
+function restOf(call: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
+  const [rest, last] = [inClientsFormat(call, frames), call.conversion?.end()];
+  return rest && last ? Buffer.concat([rest, last]) : (rest ?? last);
 }
 
 interface StreamEnd {

@@ -5,7 +5,7 @@ import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 
 /** OpenAI's chat completions, the lingua franca of model servers. */
-export const chatWire: WireFormat = {
+export const chatWire = {
   name: "openai-chat",
   path: "/chat/completions",
   findUsage: usageIn,
@@ -13,7 +13,7 @@ export const chatWire: WireFormat = {
   openFrameReader: () => readChatFrame,
   errorFrame,
   passingRequestHeaders: [],
-};
+} as const satisfies WireFormat;
 
 /** The same, where the frame with the usage was asked for by us and not by the client. */
 export const chatWireWithOurUsage: WireFormat = {

@@ -7,10 +7,8 @@ import { forwardCall } from "../calls/forward-call.ts";
 import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
-import { chatByMessages } from "../convert/chat-by-messages.ts";
-import { messagesWire } from "../messages/messages-wire.ts";
 import { refusePaidExtras } from "../wire/paid-tools.ts";
-import { speakersOf, speaks } from "../wire/require-wire-format.ts";
+import { askable, translateCall } from "../wire/translate-call.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { chatIdOf } from "./chat-id.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";
@@ -43,10 +41,9 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
   });
 }
 
-/** Those that can be asked, as they are or translated: of a route, the others are left out. @throws Problem `invalid_request` */
+/** Embedded models and those of providers that can be asked. @throws Problem `invalid_request` */
 function chatters(targets: readonly Model[]): readonly Model[] {
-  const asked = targets.filter((model) => !model.upstream || speaks(model, chatWire.name) || speaks(model, messagesWire.name));
-  return asked.length > 0 ? asked : speakersOf(targets, chatWire.name);
+  return targets.some((model) => !model.upstream) ? targets : askable(targets, chatWire);
 }
 
 interface Forwarding {
@@ -60,11 +57,18 @@ async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, 
   refusePaidExtras(chat.paidExtras, model.price);
   const sized = { ...chat, bodyBytes: call.body.length };
   const bound = boundUsage(sized, model);
-  const translated = speaks(model, chatWire.name) ? passedThrough(chat, model) : convertedToMessages(deps, call, { chat, model });
+  const translated = translateCall(chatWire, model, {
+    body: call.body,
+    model: chat.model,
+    outputCap: chat.outputCap,
+    includeUsage: chat.wantsUsageFrame,
+    id: chatIdOf(call.ledger.requestId),
+    created: Math.floor(deps.clock.now() / 1000),
+  });
   await call.ledger.begin(bound);
   await forwardCall({
     ...exchange,
-    ...translated,
+    ...(translated ?? passedThrough(chat, model)),
     model,
     stream: chat.stream,
     mayFallBack,
@@ -73,9 +77,7 @@ async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, 
   });
 }
 
-type Translated = Pick<ForwardedCall, "wire" | "body" | "conversion">;
-
-function passedThrough(chat: ChatRequest, model: RemoteModel): Translated {
+function passedThrough(chat: ChatRequest, model: RemoteModel): Pick<ForwardedCall, "wire" | "body"> {
   const { takesStreamOptions, outputCapField } = model.upstream.settings;
   const body = upstreamChatBody(chat, {
     upstreamModel: model.upstreamModel,
@@ -84,22 +86,4 @@ function passedThrough(chat: ChatRequest, model: RemoteModel): Translated {
     outputCap: model.price === "free" ? undefined : { field: outputCapField, tokens: model.maxOutputTokens },
   });
   return { wire: takesStreamOptions && !chat.wantsUsageFrame ? chatWireWithOurUsage : chatWire, body };
-}
-
-function convertedToMessages(
-  { clock }: CallDeps,
-  { ledger, body }: OpenCall,
-  { chat, model }: { chat: ChatRequest; model: RemoteModel },
-): Translated {
-  const { upstreamModel, maxOutputTokens } = model;
-  const conversion = chatByMessages({
-    id: chatIdOf(ledger.requestId),
-    created: Math.floor(clock.now() / 1000),
-    model: chat.model,
-    body,
-    wantsUsage: chat.wantsUsageFrame,
-    upstreamModel,
-    maxOutputTokens,
-  });
-  return { wire: messagesWire, body: conversion.body, conversion };
 }

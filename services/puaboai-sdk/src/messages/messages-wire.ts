@@ -6,7 +6,7 @@ import { messagesErrorFrame } from "./messages-error.ts";
 import { mergeUsage } from "./read-usage.ts";
 
 /** Anthropic's Messages API, as https://docs.anthropic.com/en/api/messages and …/messages-streaming describe it. */
-export const messagesWire: WireFormat = {
+export const messagesWire = {
   name: "anthropic-messages",
   path: "/messages",
   findUsage: (answer) => mergeUsage(undefined, memberAt(answer, ["usage"])),
@@ -14,7 +14,7 @@ export const messagesWire: WireFormat = {
   openFrameReader: () => readMessagesFrame,
   errorFrame: messagesErrorFrame,
   passingRequestHeaders: ["anthropic-version", "anthropic-beta"],
-};
+} as const satisfies WireFormat;
 
 /** Counts tokens before a call; answers with no usage of its own, and costs nothing. */
 export const countTokensWire: WireFormat = {

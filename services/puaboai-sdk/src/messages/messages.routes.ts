@@ -9,6 +9,7 @@ import { noTokens } from "../usage/token-usage.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
 import { speakersOf } from "../wire/require-wire-format.ts";
+import { askable, translateCall } from "../wire/translate-call.ts";
 import { type MessagesRequest, readMessagesRequest, upstreamMessagesBody } from "./messages-request.ts";
 import { countTokensWire, messagesWire } from "./messages-wire.ts";
 
@@ -27,19 +28,23 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
       reply.raw.setHeader("request-id", request.requestId);
       await withLedger(deps, { request, reply, endpoint: "messages" }, async (call) => {
         const asked = readMessagesRequest(call.body);
-        await tryTargets(call, targetsOf(deps, call, asked), async (model, mayFallBack) => {
+        call.asked(asked.model, asked.stream);
+        const targets = askable(deps.catalogue.targets(asked.model, allowedModels(call.caller)), messagesWire);
+        await tryTargets(call, targets, async (model, mayFallBack) => {
           requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
           const bound = boundUsage(sized, model);
           const { upstreamModel, maxOutputTokens } = model;
+          const id = `msg_${request.requestId.slice("req_".length)}`;
+          const created = Math.floor(deps.clock.now() / 1000);
+          const translated = translateCall(messagesWire, model, { ...asked, includeUsage: true, id, created });
           const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
           await call.ledger.begin(bound);
           await forwardCall({
             ...exchangeOf(call, { request, reply }),
             model,
-            wire: messagesWire,
-            body,
+            ...(translated ?? { wire: messagesWire, body }),
             stream: asked.stream,
             mayFallBack,
             countedInput: countedInput(sized, bound),

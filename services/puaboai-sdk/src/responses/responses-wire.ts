@@ -6,7 +6,7 @@ import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 
 /** OpenAI's Responses API, as https://platform.openai.com/docs/api-reference/responses and …/responses-streaming describe it. */
-export const responsesWire: WireFormat = {
+export const responsesWire = {
   name: "openai-responses",
   path: "/responses",
   findUsage: (answer) => readUsage(memberAt(answer, ["usage"])),
@@ -14,7 +14,7 @@ export const responsesWire: WireFormat = {
   openFrameReader: () => readResponsesFrame,
   errorFrame,
   passingRequestHeaders: [],
-};
+} as const satisfies WireFormat;
 
 /** What it counts: what came from the cache is part of the input, reasoning part of the output. */
 function readUsage(value: unknown): TokenUsage | undefined {

@@ -6,7 +6,7 @@ import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
-import { speakersOf } from "../wire/require-wire-format.ts";
+import { askable, translateCall } from "../wire/translate-call.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
 import { responsesWire } from "./responses-wire.ts";
 
@@ -21,7 +21,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
       await withLedger(deps, { request, reply, endpoint: "responses" }, async (call) => {
         const asked = readResponsesRequest(call.body);
         call.asked(asked.model, asked.stream);
-        const targets = speakersOf(deps.catalogue.targets(asked.model, allowedModels(call.caller)), responsesWire.name);
+        const targets = askable(deps.catalogue.targets(asked.model, allowedModels(call.caller)), responsesWire);
         await tryTargets(call, targets, async (model, mayFallBack) => {
           const { ledger, running } = call;
           requireKind(model, "chat");
@@ -31,14 +31,16 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
           // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
           const mostTokens = model.price === "free" ? Infinity : model.maxOutputTokens;
           const body = upstreamResponsesBody(asked, { upstreamModel: model.upstreamModel, mostTokens });
+          const id = `resp_${request.requestId.slice("req_".length)}`;
+          const created = Math.floor(deps.clock.now() / 1000);
+          const translated = translateCall(responsesWire, model, { ...asked, includeUsage: true, id, created });
           await ledger.begin(bound);
           await forwardCall({
             reply,
             ledger,
             running,
             model,
-            wire: responsesWire,
-            body,
+            ...(translated ?? { wire: responsesWire, body }),
             stream: asked.stream,
             mayFallBack,
             countedInput: countedInput(sized, bound),

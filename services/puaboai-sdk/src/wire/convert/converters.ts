@@ -57,7 +57,9 @@ const upstreams = {
 export type ClientDialectName = keyof typeof clients;
 export type UpstreamFormatName = keyof typeof upstreams;
 
+/** @internal */
 export const clientDialects = Object.keys(clients) as ClientDialectName[];
+/** @internal */
 export const upstreamFormats = Object.keys(upstreams) as UpstreamFormatName[];
 
 /** For dialects that differ; where they are the same the bytes pass through and nothing is converted. */

@@ -1,0 +1,44 @@
+/** From what a client asked to what its provider is sent. */
+import type { ForwardedCall } from "../calls/forwarded-call.ts";
+import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
+import { chatWire } from "../chat/chat-wire.ts";
+import { messagesWire } from "../messages/messages-wire.ts";
+import { responsesWire } from "../responses/responses-wire.ts";
+import { type Conversion, convertCall } from "./conversion.ts";
+import { speakersOf, speaks } from "./require-wire-format.ts";
+
+/** The formats that are translated into each other, the most spoken first. */
+const wires = [chatWire, messagesWire, responsesWire] as const;
+type TranslatedWire = (typeof wires)[number];
+
+/** Those that can be asked, as they are or translated: of a route, the others are left out. @throws Problem `invalid_request` */
+export function askable(targets: readonly Model[], client: TranslatedWire): readonly RemoteModel[] {
+  const asked = targets.filter((model): model is RemoteModel => wires.some((wire) => speaks(model, wire.name)));
+  return asked.length > 0 ? asked : speakersOf(targets, client.name);
+}
+
+interface Asked {
+  body: Buffer;
+  /** As the client named it. */
+  model: string;
+  outputCap: number | undefined;
+  includeUsage: boolean;
+  id: string;
+  /** Unix seconds. */
+  created: number;
+}
+
+/** `undefined`: the provider speaks the client's format, and bytes pass as they are. @throws Problem `invalid_request` */
+export function translateCall(
+  client: TranslatedWire,
+  target: RemoteModel,
+  { outputCap, ...asked }: Asked,
+): (Pick<ForwardedCall, "wire" | "body"> & { conversion: Conversion }) | undefined {
+  const spoken = target.upstream.settings.wireFormats;
+  if (spoken.includes(client.name)) return undefined;
+  const wire = wires.find(({ name }) => spoken.includes(name)) ?? client;
+  const mostTokens = Math.min(outputCap ?? target.maxOutputTokens, target.maxOutputTokens);
+  const { upstreamModel } = target;
+  const conversion = convertCall({ ...asked, client, upstream: wire.name, upstreamModel, mostTokens });
+  return { wire, body: conversion.body, conversion };
+}
