@@ -79,6 +79,36 @@ test("what a generation of Claude refuses is left out and told", () => {
   expect(made("claude-sonnet-4-20250514").body).toMatchObject({ temperature: 0.5, tool_choice: { type: "any" } });
 });
 
+test("an effort and a schema are left out and told where the model refuses them", () => {
+  const thinking = { model: "x", messages: hello, thinking: { type: "enabled", budget_tokens: 2000 } };
+  expect(toChat.request(thinking, { ...request, model: "gpt-4o" }).lost).toEqual(["/thinking"]);
+  expect(toChat.request(thinking, { ...request, model: "gpt-5" }).body).toMatchObject({
+    reasoning_effort: "low",
+    max_completion_tokens: 4096,
+  });
+  const body = { messages: hello, response_format: { type: "json_schema", json_schema: { name: "x", schema: {} } } };
+  expect(toMessages.request(body, { ...request, model: "claude-sonnet-4-20250514" }).lost).toEqual(["/response_format"]);
+  expect(toMessages.request(body, { ...request, model: "claude-sonnet-4-5-20250929" }).lost).toEqual([]);
+});
+
+test("a call that Google's model spoiled does not look like an answer", () => {
+  const toGemini = converterBetween("openai-chat", "gemini");
+  const spoiled = { candidates: [{ finishReason: "MALFORMED_FUNCTION_CALL" }] };
+  expect(refused(() => toGemini.answer(spoiled, options))).toBe("upstream_failed");
+  const stream = toGemini.stream(options);
+  expect(stream.push(event(spoiled)).join("")).toContain('"error"');
+  expect(stream.end()).toEqual([]);
+});
+
+test("a prompt that Google blocks is an answer that was filtered", () => {
+  const blocked = { promptFeedback: { blockReason: "SAFETY" }, usageMetadata: { promptTokenCount: 3 } };
+  const answer = converterBetween("openai-chat", "gemini").answer(blocked, options);
+  expect(answer).toMatchObject({
+    choices: [{ finish_reason: "content_filter", message: { content: null } }],
+    usage: { prompt_tokens: 3 },
+  });
+});
+
 test.each([
   ["required", { type: "any" }],
   ["none", { type: "none" }],

@@ -12,6 +12,7 @@ import {
 /** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
 import type { RequestOptions } from "../converter.ts";
 import { type JsonObject, present, refusal } from "../json-fields.ts";
+import { capName, refusesEffort } from "./openai-traits.ts";
 import { chatCall } from "./write-chat-answer.ts";
 
 const knobNames = {
@@ -26,17 +27,13 @@ const knobNames = {
 
 const mostStops = 4;
 
-/** OpenAI's models that reason refuse `max_tokens`; many compatible servers know nothing else. */
-function capName(model: string): string {
-  return /(?:^|\/)(?:o\d|gpt-[5-9])/.test(model) ? "max_completion_tokens" : "max_tokens";
-}
-
 export function writeChatRequest(talk: Conversation, options: RequestOptions): { body: JsonObject; lost: string[] } {
   const lost: string[] = [];
   const system = talk.system.map((part) => part.text).join("\n\n");
   const stops = talk.stop.slice(0, mostStops);
   if (talk.stop.length > mostStops) lost.push(talk.pointers.stop ?? "/stop");
   const hasTools = talk.tools.length > 0;
+  const effort = effortFor(talk, options.model, lost);
   const body = present({
     model: options.model,
     [capName(options.model)]: options.maxOutputTokens,
@@ -51,10 +48,18 @@ export function writeChatRequest(talk: Conversation, options: RequestOptions): {
     tool_choice: hasTools ? chatToolChoice(talk) : undefined,
     parallel_tool_calls: hasTools ? talk.parallelTools : undefined,
     response_format: talk.output && responseFormat(talk.output),
-    reasoning_effort: effortOf(talk.reasoning),
+    reasoning_effort: effort,
     ...writeKnobs(talk, knobNames, lost),
   });
   return { body, lost };
+}
+
+/** The effort that the model is told, if it takes one. */
+export function effortFor(talk: Conversation, model: string, lost: string[]): string | undefined {
+  const effort = effortOf(talk.reasoning);
+  if (effort === undefined || !refusesEffort(model)) return effort;
+  lost.push(talk.pointers.reasoning ?? "/reasoning_effort");
+  return undefined;
 }
 
 function chatTool({ name, description, schema, strict }: Conversation["tools"][number]): JsonObject {

@@ -15,11 +15,15 @@ export function readGeminiAnswer(body: JsonObject): Answer {
   const [candidate] = listOf(body, "candidates");
   const blocked = textOf(body, "promptFeedback", "blockReason");
   if (candidate === undefined && blocked === undefined) throw notAnAnswer();
+  if (spoiled.has(textOf(candidate, "finishReason"))) throw notAnAnswer();
   const parts = listOf(candidate, "content", "parts").flatMap((part, index) => readPart(part, `${callIdBase(body)}_${index}`));
   const hasCalls = parts.some((part) => part.type === "toolCall");
   const finish = blocked === undefined ? finishOf(textOf(candidate, "finishReason"), hasCalls) : "filtered";
   return { parts: joined(parts), finish, usage: readFigures(body["usageMetadata"]) };
 }
+
+/** The model meant to call a tool and wrote something that is no call: an answer without it must not look whole. */
+const spoiled: ReadonlySet<string | undefined> = new Set(["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"]);
 
 /** Calls have an id only in newer models; one of ours is like no other in the conversation. */
 function callIdBase(body: JsonObject): string {
@@ -101,7 +105,9 @@ export function openGeminiStreamReader(): StreamReader {
     const usage = readFigures(chunk["usageMetadata"]);
     if (usage) events.unshift({ type: "usage", usage });
     const reason = textOf(candidate, "finishReason");
-    if (reason !== undefined) events.push({ type: "finish", finish: finishOf(reason, calls > 0) });
+    if (spoiled.has(reason))
+      events.push({ type: "error", error: { status: 502, message: `The model's answer ended with ${reason}.` } });
+    else if (reason !== undefined) events.push({ type: "finish", finish: finishOf(reason, calls > 0) });
     if (textOf(chunk, "promptFeedback", "blockReason") !== undefined) events.push({ type: "finish", finish: "filtered" });
     return events;
   };

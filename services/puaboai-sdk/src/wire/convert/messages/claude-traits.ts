@@ -6,6 +6,8 @@ interface ClaudeTraits {
   refusesSampling: boolean;
   /** They always think, and a thinking model cannot be made to call a tool. */
   refusesForcedTools: boolean;
+  /** A schema for the whole answer came with Opus 4.1 and Sonnet 4.5. */
+  refusesSchema: boolean;
 }
 
 export function claudeTraits(model: string): ClaudeTraits {
@@ -13,5 +15,6 @@ export function claudeTraits(model: string): ClaudeTraits {
     thinksByBudget: /claude-(?:3|(?:opus|sonnet|haiku)-(?:3|4-(?:\d{8}|[015](?!\d))|4(?!-)))/.test(model),
     refusesSampling: /claude-(?:opus-4-[78]|[a-z]+-[5-9])/.test(model),
     refusesForcedTools: /claude-(?:(?:opus|sonnet)-5-5|fable-5-1)/.test(model),
+    refusesSchema: /claude-(?:3|(?:opus|sonnet)-4(?:-0|-\d{8}|(?!-)))/.test(model),
   };
 }

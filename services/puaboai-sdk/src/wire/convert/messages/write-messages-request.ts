@@ -33,7 +33,7 @@ export function writeMessagesRequest(talk: Conversation, options: RequestOptions
     stream: talk.stream ? true : undefined,
     metadata: user === undefined ? undefined : { user_id: user },
     thinking: thinking.thinking,
-    output_config: outputConfig(talk, thinking.effort, lost),
+    output_config: outputConfig(talk, options.model, thinking.effort, lost),
     ...sampling,
   });
   const messages = body["messages"] as { role: string; content: unknown[] }[];
@@ -116,10 +116,12 @@ function stopsOf(talk: Conversation, lost: string[]): string[] | undefined {
   return stops.length > 0 ? stops : undefined;
 }
 
-function outputConfig(talk: Conversation, effort: string | undefined, lost: string[]): JsonObject | undefined {
-  if (talk.output?.type === "json") lost.push(talk.pointers.output ?? "/response_format");
-  const format = talk.output?.type === "schema" ? { type: "json_schema", schema: talk.output.schema } : undefined;
-  return format || effort !== undefined ? present({ format, effort }) : undefined;
+function outputConfig(talk: Conversation, model: string, effort: string | undefined, lost: string[]): JsonObject | undefined {
+  const { output } = talk;
+  const format = output?.type === "schema" && !claudeTraits(model).refusesSchema;
+  if (output && !format) lost.push(talk.pointers.output ?? "/response_format");
+  if (!format && effort === undefined) return undefined;
+  return present({ format: format ? { type: "json_schema", schema: output.schema } : undefined, effort });
 }
 
 /** Either temperature or top_p; neither where the model refuses them or thinks; and a scale that ends at 1, not at OpenAI's 2. */

@@ -1,9 +1,8 @@
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
-import { resultText, urlOf } from "../chat/write-chat-request.ts";
+import { effortFor, resultText, urlOf } from "../chat/write-chat-request.ts";
 import {
   type AssistantPart,
   type Conversation,
-  effortOf,
   type MediaPart,
   type OutputFormat,
   type TextPart,
@@ -21,7 +20,7 @@ export function writeResponsesRequest(talk: Conversation, options: RequestOption
   const { verbosity, ...knobs } = writeKnobs(talk, names, lost);
   if (talk.stop.length > 0) lost.push(talk.pointers.stop ?? "/stop");
   const system = talk.system.map((part) => part.text).join("\n\n");
-  const effort = effortOf(talk.reasoning);
+  const effort = effortFor(talk, options.model, lost);
   const format = talk.output && formatOf(talk.output);
   const hasTools = talk.tools.length > 0;
   const body = present({
