@@ -37,6 +37,7 @@ providers:
   two: { base_url: "${second.baseUrl}", breaker_failures: 0, ${both} }
   fragile: { base_url: "${first.baseUrl}", breaker_failures: 3, breaker_open_ms: 400, ${both} }
   claude: { base_url: "${first.baseUrl}", allow_private_network: true, wire_formats: [anthropic-messages] }
+  old: { base_url: "${second.baseUrl}", allow_private_network: true, takes_stream_options: false, output_cap_field: max_completion_tokens }
   nowhere: { base_url: "http://127.0.0.1:1/v1", allow_private_network: true, breaker_failures: 0 }
 models:
   - { id: a, provider: one, ${limits}, price: ${price(10)} }
@@ -44,6 +45,7 @@ models:
   - { id: weak, provider: fragile, ${limits}, price: free }
   - { id: free-b, provider: two, ${limits}, price: free }
   - { id: claude, provider: claude, ${limits}, price: free }
+  - { id: old, provider: old, ${limits}, price: ${price(10)} }
   - { id: gone, provider: nowhere, ${limits}, price: free }
 routes:
   smart: { targets: [a, b] }
@@ -219,6 +221,18 @@ test("a route takes those of its targets that can be asked in the client's forma
   first.answerWith(htmlError(500));
   expect((await call("mixed")).status).toBe(200);
   expect(second.received.map(({ path }) => path)).toEqual(["/v1/chat/completions"]);
+});
+
+test("a translated call keeps to what its provider takes, and is charged by its figures", async () => {
+  second.answerWith(chatStream({ texts: ["a"], usage: "always" }));
+  const answer = await call("old", { max_tokens: 5000, stream: true }, "/v1/messages");
+  expect(await answer.text()).toContain("event: message_stop");
+  const sent = JSON.parse(second.received[0]!.body.toString()) as object;
+  expect(sent).toMatchObject({ model: "old", max_completion_tokens: 1000, stream: true });
+  expect(Object.keys(sent)).not.toEqual(expect.arrayContaining(["max_tokens"]));
+  expect(Object.keys(sent)).not.toEqual(expect.arrayContaining(["stream_options"]));
+  // 11 × 1,000 + 7 × 10,000 nano-dollars.
+  expect(await attemptsOf(answer, 1)).toMatchObject([{ outcome: "ok", cost_nanos: 81_000n }]);
 });
 
 test("a provider that keeps failing is left alone, health says so, and it is tried again later", async () => {

@@ -30,15 +30,17 @@ interface ConvertedCall extends AnswerOptions {
   upstreamModel: string;
   /** The cap that the provider is sent. */
   mostTokens: number;
+  /** What this provider wants otherwise than its format says. */
+  adapt: (body: Record<string, unknown>) => Record<string, unknown>;
 }
 
 /** @throws Problem `invalid_request` naming what cannot be converted */
-export function convertCall({ client, upstream, body, upstreamModel, mostTokens, ...options }: ConvertedCall): Conversion {
+export function convertCall({ client, upstream, body, upstreamModel, mostTokens, adapt, ...options }: ConvertedCall): Conversion {
   const converter = converterBetween(client.name, upstream);
   const asked = converter.request(objectIn(body), { model: upstreamModel, maxOutputTokens: mostTokens });
   const stream = converter.stream(options);
   return {
-    body: bytesOf(asked.body),
+    body: bytesOf(adapt(asked.body)),
     lost: asked.lost,
     answer: (answer) => bytesOf(converter.answer(objectIn(answer), options)),
     refusal: (status, answer) => bytesOf(converter.error(status, objectIn(answer))),

@@ -39,6 +39,24 @@ export function translateCall(
   const wire = wires.find(({ name }) => spoken.includes(name)) ?? client;
   const mostTokens = Math.min(outputCap ?? target.maxOutputTokens, target.maxOutputTokens);
   const { upstreamModel } = target;
-  const conversion = convertCall({ ...asked, client, upstream: wire.name, upstreamModel, mostTokens });
+  const conversion = convertCall({
+    ...asked,
+    client,
+    upstream: wire.name,
+    upstreamModel,
+    mostTokens,
+    adapt: adapterOf(target, wire),
+  });
   return { wire, body: conversion.body, conversion };
+}
+
+/** What is set aside for a call holds only for a cap that the provider acts on; and an older server refuses to tell its usage. */
+function adapterOf({ upstream }: RemoteModel, wire: TranslatedWire): (body: Record<string, unknown>) => Record<string, unknown> {
+  if (wire.name !== "openai-chat") return (body) => body;
+  const { outputCapField, takesStreamOptions } = upstream.settings;
+  return ({ max_tokens: one, max_completion_tokens: other, stream_options: options, ...body }) => ({
+    ...body,
+    [outputCapField]: one ?? other,
+    ...(takesStreamOptions && options !== undefined ? { stream_options: options } : {}),
+  });
 }
