@@ -28,6 +28,8 @@ export function openSubscriber(
     protocol: 2,
     maxRetriesPerRequest: null,
     enableReadyCheck: false,
+    // It is done below: the client's own promise for it is nobody's, and ends the process when the connection closes before the reply.
+    autoResubscribe: false,
     connectTimeout: 2000,
     retryStrategy: (attempt) => 50 + Math.floor(Math.random() * Math.min(2000, 100 * 2 ** Math.min(attempt, 5))),
   });
