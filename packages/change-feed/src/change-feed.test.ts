@@ -199,6 +199,24 @@ it.each([
   expect(feed.resets).toBe(2);
 });
 
+it("while listeners begin anew, what is older than the head of the feed does not count as new", async () => {
+  const feed = await follow();
+  const heard: number[] = [];
+  feed.onReset(async () => {
+    heard.push(feed.heard());
+    await sql`SELECT pg_sleep(0.05)`.execute(writer.db);
+    heard.push(feed.heard());
+  });
+  const { db } = database.openOwner();
+  await db.transaction().execute(async (tx) => {
+    await sql`DELETE FROM changes WHERE rev > 7`.execute(tx);
+    await sql`UPDATE change_counter SET generation = gen_random_uuid(), rev = 7`.execute(tx);
+  });
+  await waitFor(() => heard.length === 2);
+  expect(heard).toEqual([7, 7]);
+  await waitFor(() => feed.position().rev === 7);
+});
+
 it("a reset that failed is done again, though what follows looks like the same feed", async () => {
   const feed = await follow();
   let [failures, done] = [1, 0];

@@ -239,6 +239,8 @@ class Follower implements ChangeFeed {
       this.#generation = generation;
       // A reset that fails leaves no place to go on from, and so is done again.
       this.#position = undefined;
+      // What is asked meanwhile and is older must not be kept: the listeners have forgotten, and nothing will tell them again.
+      this.#hinted = head;
       for (const listener of this.#resetListeners) await listener();
       this.#position = head;
       return true;
