@@ -18,7 +18,8 @@ export function readTokenUsage(value: unknown): TokenUsage | undefined {
   if (!isObject(value)) return undefined;
   const input = count(value["prompt_tokens"]);
   if (input === undefined) return undefined;
-  const output = count(value["completion_tokens"]) ?? 0;
+  // Some count reasoning beside the answer and tell it in the total alone: xAI, and Google behind OpenAI's format.
+  const output = Math.max(count(value["completion_tokens"]) ?? 0, (count(value["total_tokens"]) ?? 0) - input);
   const promptDetails = value["prompt_tokens_details"];
   const completionDetails = value["completion_tokens_details"];
   const cached = isObject(promptDetails) ? count(promptDetails["cached_tokens"]) : undefined;
