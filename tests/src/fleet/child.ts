@@ -132,10 +132,15 @@ class Service implements ServiceProcess {
   }
 }
 
+/** What was drawn once is not drawn again: a port stays free until the process that it is meant for has taken it. */
+const drawn = new Set<number>();
+
 /** Below what the system gives to outgoing connections, beside the ports of the journeys, and none that fetch refuses. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = 7000 + Math.floor(Math.random() * 3000);
+    if (drawn.has(port)) continue;
+    drawn.add(port);
     if (await isFree(port)) return port;
   }
 }
