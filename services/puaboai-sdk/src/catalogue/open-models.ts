@@ -1,9 +1,10 @@
 import { assert } from "@nexus/core";
 import { discoverLocalServers, type LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
+import { compatible } from "../providers/provider-kind.ts";
 import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
-import { type ProviderSettings, usualWireFormats } from "../settings/provider-settings.ts";
+import type { ProviderSettings } from "../settings/provider-settings.ts";
 import type { RouteSettings } from "../settings/route-settings.ts";
 import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
 import type { Route } from "./route.ts";
@@ -72,7 +73,7 @@ function foundProvider(server: LocalServer): ProviderSettings {
     outputCapField: "max_tokens",
     takesStreamOptions: true,
     breaker: { failures: 5, openMs: 10_000 },
-    wireFormats: usualWireFormats,
+    wireFormats: compatible.wireFormats,
   };
 }
 

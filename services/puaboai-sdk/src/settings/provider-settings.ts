@@ -1,4 +1,6 @@
 import type { Node } from "yaml";
+import { compatible, type ProviderKind } from "../providers/provider-kind.ts";
+import { providerKinds } from "../providers/provider-kinds.ts";
 import type { BreakerSettings } from "../proxy/breaker.ts";
 import { type WireFormatName, wireFormatNames } from "../wire/wire-format.ts";
 import { isPrivateHost } from "./private-address.ts";
@@ -41,9 +43,6 @@ export interface ProviderDeadlines {
   totalMs: number;
 }
 
-/** What most servers that call themselves compatible with OpenAI speak. */
-export const usualWireFormats: readonly WireFormatName[] = ["openai-chat", "openai-embeddings"];
-
 const names = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 const headerValue = /^[\x20-\x7e]{1,1000}$/;
@@ -82,37 +81,59 @@ export function readProviders(file: YamlFile, node: Node | null | undefined): Pr
 }
 
 function readProvider(file: YamlFile, fields: YamlFields, name: string): ProviderSettings | undefined {
-  const allowsPrivateNetwork = fields.flagOr("allow_private_network", false);
-  const baseUrl = readBaseUrl(fields, allowsPrivateNetwork);
+  const kind = readKind(fields);
+  // An administrator who names such a kind means its address; one that the file tells is checked like any other.
+  const allowsPrivateNetwork = fields.flagOr("allow_private_network", kind.isLocal && !fields.has("base_url"));
+  const baseUrl = readBaseUrl(fields, allowsPrivateNetwork, kind);
   const secret = readSecretSource(fields);
   const header = fields.optionalText("auth_header", { pattern: headerName, saying: "must be the name of a header" });
-  const headers = readHeaders(file, fields);
-  const connectMs = fields.integerOr("connect_timeout_ms", 5000, { min: 10, max: 120_000 });
-  const firstByteMs = fields.integerOr("first_byte_timeout_ms", 120_000, { min: 10, max: 3_600_000 });
-  const idleMs = fields.integerOr("idle_timeout_ms", 60_000, { min: 10, max: 3_600_000 });
-  const totalMs = fields.integerOr("total_timeout_ms", 600_000, { min: 10, max: 3_600_000 });
+  const headers = { ...kind.headers, ...readHeaders(file, fields) };
+  const deadlines = readDeadlines(fields);
   const maxConcurrent = fields.integerOr("max_concurrent", 1000, { min: 1, max: 10_000 });
   const outputCapField = fields.has("output_cap_field")
-    ? (fields.oneOf("output_cap_field", ["max_tokens", "max_completion_tokens"]) ?? "max_tokens")
-    : "max_tokens";
-  const takesStreamOptions = fields.flagOr("takes_stream_options", true);
+    ? (fields.oneOf("output_cap_field", ["max_tokens", "max_completion_tokens"]) ?? kind.outputCapField)
+    : kind.outputCapField;
+  const takesStreamOptions = fields.flagOr("takes_stream_options", kind.takesStreamOptions);
   const failures = fields.integerOr("breaker_failures", 5, { min: 0, max: 1000 });
   const openMs = fields.integerOr("breaker_open_ms", 10_000, { min: 10, max: 600_000 });
-  const wireFormats = fields.has("wire_formats") ? readWireFormats(file, fields) : usualWireFormats;
+  const wireFormats = fields.has("wire_formats") ? readWireFormats(file, fields) : kind.wireFormats;
   if (baseUrl === undefined) return undefined;
   return {
     name,
     baseUrl,
     secret,
-    auth: header === undefined ? { header: "authorization", prefix: "Bearer " } : { header: header.toLowerCase(), prefix: "" },
+    auth: header === undefined ? kind.auth : { header: header.toLowerCase(), prefix: "" },
     headers,
     allowsPrivateNetwork,
-    deadlines: { connectMs, firstByteMs, idleMs, totalMs },
+    deadlines,
     maxConcurrent,
     outputCapField,
     takesStreamOptions,
     breaker: { failures, openMs },
     wireFormats,
+  };
+}
+
+/** Without one, and after a fault in it: what is compatible with OpenAI. */
+function readKind(fields: YamlFields): ProviderKind {
+  if (!fields.has("kind")) return compatible;
+  const name = fields.oneOf(
+    "kind",
+    providerKinds.map((kind) => kind.name),
+  );
+  const kind = providerKinds.find((one) => one.name === name) ?? compatible;
+  const isKnownPlace = kind.baseUrl !== undefined && !kind.isLocal && !fields.has("base_url");
+  const tellsKey = ["api_key_env", "api_key_file", "api_key_secret", "api_key"].some((field) => fields.has(field));
+  if (isKnownPlace && !tellsKey) fields.refuse("kind", `${kind.name} wants a key: api_key_env, api_key_file or api_key_secret`);
+  return kind;
+}
+
+function readDeadlines(fields: YamlFields): ProviderDeadlines {
+  return {
+    connectMs: fields.integerOr("connect_timeout_ms", 5000, { min: 10, max: 120_000 }),
+    firstByteMs: fields.integerOr("first_byte_timeout_ms", 120_000, { min: 10, max: 3_600_000 }),
+    idleMs: fields.integerOr("idle_timeout_ms", 60_000, { min: 10, max: 3_600_000 }),
+    totalMs: fields.integerOr("total_timeout_ms", 600_000, { min: 10, max: 3_600_000 }),
   };
 }
 
@@ -126,9 +147,13 @@ function readWireFormats(file: YamlFile, fields: YamlFields): WireFormatName[] {
   return [...new Set(found)];
 }
 
-function readBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean): string | undefined {
+function readBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean, kind: ProviderKind): string | undefined {
+  if (!fields.has("base_url") && kind.baseUrl !== undefined) return checkedBaseUrl(fields, allowsPrivateNetwork, kind.baseUrl);
   const text = fields.text("base_url");
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : checkedBaseUrl(fields, allowsPrivateNetwork, text);
+}
+
+function checkedBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean, text: string): string | undefined {
   const url = URL.parse(text);
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
     return fields.refuse("base_url", "must be a URL starting with https:// or http://");
