@@ -2,14 +2,17 @@
 import { type Static, Type } from "typebox";
 import { Nanos, strictObject } from "./common.ts";
 
+const rates = { input: Nanos, output: Nanos, cached_input: Nanos, cache_write: Nanos, cache_write_1h: Nanos };
+
 const Price = strictObject({
   currency: Type.Literal("USD"),
   unit: Type.Literal("nanos_per_million_tokens"),
-  input: Nanos,
-  output: Nanos,
-  cached_input: Nanos,
-  cache_write: Nanos,
-  cache_write_1h: Nanos,
+  ...rates,
+  tiers: Type.Optional(
+    Type.Array(strictObject({ above: Type.Integer(), ...rates }), {
+      description: "rates of a whole call whose input is longer than `above` tokens; the last that fits holds",
+    }),
+  ),
   source: Type.String(),
   effective: Type.String({ description: "date since which the figures hold" }),
 });

@@ -4,10 +4,11 @@ import { basename } from "node:path";
 import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
+import { findListedModel, type ListedModel } from "./listed-models.ts";
 import { type Price, readPrice } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
 import { readRoutes, type RouteSettings } from "./route-settings.ts";
-import { fieldsOf, itemsOf, parseYamlFile, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+import { fieldsOf, itemsOf, parseYamlFile, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
 export interface ModelSettings {
   /** The name clients call. */
@@ -75,19 +76,19 @@ function readRoot(file: YamlFile): GatewaySettings {
   const fields = fieldsOf(file, file.root, "");
   if (!fields) return noSettings;
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
-  const models = fields.has("models") ? readModels(file, fields) : [];
+  const models = fields.has("models") ? readModels(file, fields, providers) : [];
   const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
   fields.finish();
   return { providers, models, routes };
 }
 
-function readModels(file: YamlFile, root: YamlFields): ModelSettings[] {
+function readModels(file: YamlFile, root: YamlFields, providers: readonly ProviderSettings[]): ModelSettings[] {
   const declared = new Set(providerNames(root));
   const models: ModelSettings[] = [];
   for (const [index, node] of itemsOf(file, root.child("models"), "models").entries()) {
     const fields = fieldsOf(file, node, `models[${index}]`);
     if (!fields) continue;
-    const model = readModel(file, fields);
+    const model = readModel(file, fields, providers);
     fields.finish();
     if (!model) continue;
     if (models.some((other) => other.id === model.id)) fields.refuse("id", "is used by another model");
@@ -103,17 +104,32 @@ function providerNames(root: YamlFields): string[] {
   return (node?.items ?? []).map((pair) => String(pair.key.value));
 }
 
-function readModel(file: YamlFile, fields: YamlFields): ModelSettings | undefined {
+function readModel(file: YamlFile, fields: YamlFields, providers: readonly ProviderSettings[]): ModelSettings | undefined {
   const id = fields.text("id", { pattern: modelId });
   const provider = fields.text("provider");
-  const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 });
+  const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 }) ?? id;
   const kind = fields.oneOf("kind", modelKindNames);
-  const contextTokens = fields.integer("context_tokens", { min: 1, max: 100_000_000 });
+  const baseUrl = providers.find(({ name }) => name === provider)?.baseUrl;
+  const listed = kind === "chat" && upstreamModel !== undefined ? findListedModel(baseUrl, upstreamModel) : undefined;
+  const listedContext = fields.has("context_tokens") ? undefined : listed?.contextTokens;
+  const contextTokens = listedContext ?? fields.integer("context_tokens", { min: 1, max: 100_000_000 });
+  const maxOutputTokens = readMaxOutput(fields, kind, listed);
+  const price = readListedPrice(fields, listed) ?? readPrice(file, fields, kind);
+  if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
+  return { id, provider, upstreamModel, kind, contextTokens, maxOutputTokens, price };
+}
+
+function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: ListedModel | undefined): number | undefined {
+  if (listed && !fields.has("max_output_tokens")) return listed.maxOutputTokens;
   const hasOutput = (kind !== undefined && writesTokens(kind)) || fields.has("max_output_tokens");
-  const maxOutputTokens = hasOutput ? fields.integer("max_output_tokens", { min: 1, max: 10_000_000 }) : 0;
+  const tokens = hasOutput ? fields.integer("max_output_tokens", { min: 1, max: 10_000_000 }) : 0;
   if (kind !== undefined && !writesTokens(kind) && fields.has("max_output_tokens"))
     fields.refuse("max_output_tokens", `has no meaning for ${kind}`);
-  const price = readPrice(file, fields, kind);
-  if (!id || !provider || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
-  return { id, provider, upstreamModel: upstreamModel ?? id, kind, contextTokens, maxOutputTokens, price };
+  return tokens;
+}
+
+/** Of a model that is listed and has no price of its own, or asks for the listed one in so many words. */
+function readListedPrice(fields: YamlFields, listed: ListedModel | undefined): Price | undefined {
+  if (!fields.has("price")) return listed?.price;
+  return scalarSource(fields.child("price")) === "listed" ? listed?.price : undefined;
 }

@@ -3,8 +3,8 @@ import { type ModelKind, writesTokens } from "../catalogue/model-kind.ts";
 import type { TokenUsage } from "../usage/token-usage.ts";
 import { fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
-/** What a model costs: nano-dollars for a million tokens. */
-export interface Price {
+/** What tokens cost: nano-dollars for a million of them. */
+export interface Rates {
   input: NanoDollars;
   output: NanoDollars;
   /** For input that the provider found in its cache. */
@@ -12,6 +12,14 @@ export interface Price {
   /** For input that the provider put into its cache, for minutes and for an hour. */
   cacheWrite: NanoDollars;
   cacheWriteHour: NanoDollars;
+}
+
+export interface Price extends Rates {
+  /**
+   * Rates of a whole call whose input is longer than `above` tokens, shortest first. None is below the one before it, so that
+   * what a bound costs is never less than what is consumed within it.
+   */
+  tiers?: readonly (Rates & { above: number })[];
   /** Where the figures come from and since when they hold. */
   source: string;
   effective: string;
@@ -20,29 +28,37 @@ export interface Price {
 /** The cost of a call; each part is rounded up, so that many small calls cannot be had for nothing. */
 export function priceOf(usage: TokenUsage, price: Price): NanoDollars {
   const { input, cacheWrite, cacheWriteHour } = usage;
+  const rates: Rates = price.tiers?.findLast(({ above }) => input > above) ?? price;
   const cached = Math.min(usage.cachedInput, input);
   // Parts that are more than the whole are a provider's mistake; each is billed, and nothing twice.
   const plain = Math.max(0, input - cached - cacheWrite - cacheWriteHour);
   return (
-    costOf(plain, price.input) +
-    costOf(cached, price.cachedInput) +
-    costOf(cacheWrite, price.cacheWrite) +
-    costOf(cacheWriteHour, price.cacheWriteHour) +
-    costOf(usage.output, price.output)
+    costOf(plain, rates.input) +
+    costOf(cached, rates.cachedInput) +
+    costOf(cacheWrite, rates.cacheWrite) +
+    costOf(cacheWriteHour, rates.cacheWriteHour) +
+    costOf(usage.output, rates.output)
   );
 }
 
 /** As it is stamped on a usage row. */
 export function priceDocument(price: Price) {
   return {
-    input: price.input.toString(),
-    output: price.output.toString(),
-    cached_input: price.cachedInput.toString(),
-    cache_write: price.cacheWrite.toString(),
-    cache_write_1h: price.cacheWriteHour.toString(),
+    ...ratesDocument(price),
+    ...(price.tiers ? { tiers: price.tiers.map((tier) => ({ above: tier.above, ...ratesDocument(tier) })) } : {}),
     unit: "nanos_per_million_tokens" as const,
     source: price.source,
     effective: price.effective,
+  };
+}
+
+function ratesDocument(rates: Rates) {
+  return {
+    input: rates.input.toString(),
+    output: rates.output.toString(),
+    cached_input: rates.cachedInput.toString(),
+    cache_write: rates.cacheWrite.toString(),
+    cache_write_1h: rates.cacheWriteHour.toString(),
   };
 }
 
@@ -51,6 +67,8 @@ export function readPrice(file: YamlFile, model: YamlFields, kind: ModelKind | u
   const node = model.child("price");
   if (!model.has("price")) return model.refuse("price", "is required: `free`, or what a million tokens cost");
   if (scalarSource(node) === "free") return "free";
+  if (scalarSource(node) === "listed")
+    return model.refuse("price", "is `listed`, but no list has this model at its provider: tell what a million tokens cost");
   const fields = fieldsOf(file, node, `${model.path}.price`);
   if (!fields) return undefined;
   fields.oneOf("unit", ["usd_per_million_tokens"]);
@@ -80,7 +98,12 @@ export function readPrice(file: YamlFile, model: YamlFields, kind: ModelKind | u
 
 /** What those who bill it ask: 1.25 times the input for minutes, twice for an hour (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching). */
 function usualWrite(input: NanoDollars | undefined, percent: bigint): NanoDollars | undefined {
-  return input === undefined ? undefined : (input * percent + 99n) / 100n;
+  return input === undefined ? undefined : percentOf(input, percent);
+}
+
+/** Rounded up. */
+export function percentOf(rate: NanoDollars, percent: bigint): NanoDollars {
+  return (rate * percent + 99n) / 100n;
 }
 
 function dollars(fields: YamlFields, name: string): NanoDollars | undefined {

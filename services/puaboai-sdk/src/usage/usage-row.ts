@@ -34,7 +34,7 @@ export interface UsageRow {
   cost: NanoDollars;
   budgetId: string | null;
   reserved: NanoDollars;
-  price: Readonly<Record<string, string>> | null;
+  price: Readonly<Record<string, unknown>> | null;
   durationMs: number;
   firstByteMs: number | null;
   clientRequestId: string | null;
