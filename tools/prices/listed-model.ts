@@ -15,7 +15,7 @@ export interface SourceModel {
 }
 
 /** Dollars for a million tokens, as decimal texts. */
-export interface ListedRates {
+interface ListedRates {
   input: string;
   output: string;
   cached_input?: string;
