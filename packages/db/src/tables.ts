@@ -80,7 +80,7 @@ export interface Tables extends KeyTables {
   };
   changes: {
     rev: bigint;
-    kind: "key" | "session" | "user" | "freeze" | "secret" | "key_format";
+    kind: "key" | "session" | "user" | "freeze" | "secret" | "key_format" | "budget" | "price" | "gateway_settings";
     subject_id: string;
     organization_id: string | null;
     recorded_at: Generated<Date>;
