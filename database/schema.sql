@@ -961,7 +961,8 @@ GRANT SELECT ON members TO nexus_keys;
 
 -- 20261123T1400_let_the_gateway_record_changes.sql
 -- Budgets, prices and settings of the gateway change while it runs: its processes hear of it as verifiers hear of keys.
-ALTER TABLE changes DROP CONSTRAINT changes_kind_check;
+-- The table was made while its predecessor still had the name, so PostgreSQL numbered the constraint.
+ALTER TABLE changes DROP CONSTRAINT changes_kind_check1;
 ALTER TABLE changes ADD CONSTRAINT changes_kind_check
   CHECK (kind IN ('key', 'session', 'user', 'freeze', 'secret', 'key_format', 'budget', 'price', 'gateway_settings'));
 GRANT EXECUTE ON FUNCTION record_change(text, uuid, uuid) TO nexus_ai;
@@ -1001,6 +1002,6 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1330_count_cache_writes.sql', 'd01d93a8bb60166143816c3159122036a7990a1411c3280f00e31c2bacc8fa79', 0),
   ('20261123T1340_partition_changes.sql', 'ee5de66a138120ba0f73c5af35a66afa539d81281cb5446a4a8733495e036b6e', 0),
   ('20261123T1350_read_members.sql', '62997df1a188f9b22c8684ac85bbe831da6ecec136ad2aec04fb08f1e57ab54b', 0),
-  ('20261123T1400_let_the_gateway_record_changes.sql', '22d27a496c9324fb7e66d18e594eda61f994323e3f0771fd4de3c718d54d052d', 0);
+  ('20261123T1400_let_the_gateway_record_changes.sql', 'e0260bf05b9cef51b02f8e478cad1d36b6b2c865692940e1b3afdd1b75ac0560', 0);
 
 COMMIT;
