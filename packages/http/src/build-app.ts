@@ -89,7 +89,9 @@ function listener(
     const exchange = exchanges.begin(request, response);
     const fault = hostFault(request);
     if (fault !== undefined) {
-      answerRaw(exchange, new Problem("malformed_request", fault), dialectOf(request.url ?? ""));
+      // Whoever sends it may not agree with us about where it ends (RFC 9112 §11.2): nothing more is read from there.
+      const problem = new Problem("malformed_request", fault, { headers: { connection: "close" } });
+      answerRaw(exchange, problem, dialectOf(request.url ?? ""));
       return;
     }
     if (!request.url?.startsWith("/")) request.url = originForm(request.url ?? "");
