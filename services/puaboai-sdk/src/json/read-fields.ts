@@ -6,6 +6,8 @@ export interface FieldReader {
   text(name: string, maxLength: number): string | undefined;
   flag(name: string): boolean | undefined;
   count(name: string, max: number): number | undefined;
+  /** Refuses it when it is absent. */
+  require(name: string): void;
   refuse(name: string, detail: string): void;
   /** @throws Problem `invalid_request` naming every wrong member */
   finish(): void;
@@ -43,6 +45,11 @@ export function fieldReader(bytes: Buffer, scan: ObjectScan, pointer = ""): Fiel
       if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= max) return value;
       refuse(name, `must be a whole number from 1 to ${max}`);
       return undefined;
+    },
+    require(name) {
+      const span = scan.values.get(name);
+      // Of JSON's values only null begins so.
+      if (!span || bytes[span.start] === 0x6e) refuse(name, "is required");
     },
     refuse,
     finish() {

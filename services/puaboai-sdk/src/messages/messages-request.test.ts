@@ -36,7 +36,9 @@ test("tools that run at the provider are told from those that a client runs", ()
 
 test.each([
   [{ model: undefined }, "/model"],
+  [{ model: null }, "/model"],
   [{ max_tokens: undefined }, "/max_tokens"],
+  [{ max_tokens: null }, "/max_tokens"],
   [{ max_tokens: 0 }, "/max_tokens"],
   [{ max_tokens: "9" }, "/max_tokens"],
   [{ stream: "yes" }, "/stream"],

@@ -39,7 +39,7 @@ const lookedFor: ReadonlySet<string> = new Set([...mediaNames, "cache_control"])
 export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): MessagesRequest {
   const { scan, fields, model, stream, inside } = readRequest(body, wanted, lookedFor);
   const outputCap = fields.count("max_tokens", largestCap);
-  if (needsCap && !scan.values.has("max_tokens")) fields.refuse("max_tokens", "is required");
+  if (needsCap) fields.require("max_tokens");
   fields.finish();
   const servers = ["mcp_servers", "container"].filter((name) => scan.values.has(name));
   return {

@@ -31,6 +31,6 @@ export function readRequest(body: Buffer, wanted: ReadonlySet<string>, lookedFor
   });
   const fields = fieldReader(body, scan);
   const model = fields.text("model", longestModelName);
-  if (!scan.values.has("model")) fields.refuse("model", "is required");
+  fields.require("model");
   return { scan, fields, model: model ?? "", stream: fields.flag("stream") ?? false, inside };
 }
