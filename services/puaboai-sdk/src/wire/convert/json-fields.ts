@@ -31,8 +31,14 @@ export function refusal(pointer: string, detail: string): Problem {
   return new Problem("invalid_request", undefined, { errors: [{ pointer, detail }] });
 }
 
-/** @param pointer of the object, by RFC 6901 */
-export function jsonFields(value: JsonObject, pointer = ""): JsonFields {
+/**
+ * Reading an object takes microseconds, and three bytes are enough for one: a body full of them would hold up everybody else.
+ * The longest conversations have a few thousand.
+ */
+const mostObjects = 20_000;
+
+/** @param pointer of the object, by RFC 6901; @param room how many objects the whole request may still hold */
+export function jsonFields(value: JsonObject, pointer = "", room = { left: mostObjects }): JsonFields {
   const seen = new Set<string>();
   const at = (name: string) => `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
   const any = (name: string) => {
@@ -47,11 +53,14 @@ export function jsonFields(value: JsonObject, pointer = ""): JsonFields {
   const opaque = (name: string) => read(name, isJsonObject, "must be an object");
   const text = (name: string) => read(name, isText, "must be a text");
   const list = (name: string) => read(name, isList, "must be a list") ?? [];
-  const objectsIn = (name: string, found: unknown[]) =>
-    found.map((item, index) => {
-      if (isJsonObject(item)) return jsonFields(item, `${at(name)}/${index}`);
+  const objectsIn = (name: string, found: unknown[]) => {
+    room.left -= found.length;
+    if (room.left < 0) throw refusal(at(name), `is too long: a translated request holds at most ${mostObjects} objects`);
+    return found.map((item, index) => {
+      if (isJsonObject(item)) return jsonFields(item, `${at(name)}/${index}`, room);
       throw refusal(`${at(name)}/${index}`, "must be an object");
     });
+  };
   return {
     pointer,
     any,
@@ -65,7 +74,7 @@ export function jsonFields(value: JsonObject, pointer = ""): JsonFields {
     flag: (name) => read(name, isFlag, "must be true or false"),
     object(name) {
       const found = opaque(name);
-      return found && jsonFields(found, at(name));
+      return found && jsonFields(found, at(name), room);
     },
     opaque,
     objects: (name) => objectsIn(name, list(name)),
