@@ -19,4 +19,5 @@ export {
 export { costOf, dollarsFromNanos, type NanoDollars, nanosFromDollars } from "./money.ts";
 export { type FieldError, Problem, problemCatalogue, type ProblemCode } from "./problem.ts";
 export { isPublishedValue } from "./published-values.ts";
+export { Roster, type Seat } from "./roster.ts";
 export { allowsScope, scopePattern } from "./scope.ts";

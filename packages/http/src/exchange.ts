@@ -3,7 +3,7 @@
  * hijacked answers are all named, counted and logged in the same way, and draining knows what is still running.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Clock, newId, type ProblemCode, type RequestId } from "@nexus/core";
+import { type Clock, newId, type ProblemCode, type RequestId, Roster, type Seat } from "@nexus/core";
 import type { Logger, Metrics } from "@nexus/telemetry";
 import type { Caller } from "./caller.ts";
 
@@ -39,7 +39,7 @@ export interface Exchanges {
   hold(onBroken: () => void): (whole: boolean) => void;
   /** True when nothing runs any more; false when `deadlineMs` passed first. */
   whenIdle(deadlineMs: number): Promise<boolean>;
-  running(): ReadonlySet<Exchange>;
+  running(): readonly Exchange[];
 }
 
 const exchangeKey = Symbol("exchange");
@@ -78,13 +78,13 @@ interface ExchangesOptions {
 }
 
 export function createExchanges(options: ExchangesOptions): Exchanges {
-  const running = new Set<Exchange>();
+  const running = new Roster<Exchange>();
   let held = 0;
   let draining = false;
   let onIdle: (() => void) | undefined;
-  const end = (exchange: Exchange): void => {
-    if (!running.delete(exchange)) return;
-    report(exchange, options);
+  const end = (seat: Seat<Exchange>): void => {
+    if (!running.leave(seat)) return;
+    report(seat.member, options);
     if (running.size + held === 0) onIdle?.();
   };
   return {
@@ -104,13 +104,13 @@ export function createExchanges(options: ExchangesOptions): Exchanges {
     begin: (request, response, id = newId("request")) => {
       const exchange = open(request, response, { id, startedMs: options.clock.monotonic() });
       if (draining) response.setHeader("connection", "close");
-      running.add(exchange);
-      response.once("close", () => end(exchange));
+      const seat = running.enter(exchange);
+      response.once("close", () => end(seat));
       return exchange;
     },
     startDraining: () => {
       draining = true;
-      for (const { response } of running) if (!response.headersSent) response.setHeader("connection", "close");
+      for (const { response } of running.members()) if (!response.headersSent) response.setHeader("connection", "close");
     },
     whenIdle: async (deadlineMs) => {
       if (running.size + held === 0) return true;
@@ -122,7 +122,7 @@ export function createExchanges(options: ExchangesOptions): Exchanges {
       onIdle = undefined;
       return running.size + held === 0;
     },
-    running: () => running,
+    running: () => running.members(),
   };
 }
 

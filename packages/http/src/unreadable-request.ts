@@ -26,7 +26,7 @@ function codeOf(error: NodeJS.ErrnoException): ProblemCode {
 
 /** For Node's `clientError`: the socket is all there is. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket, options: UnreadableOptions): void {
-  const exchange = Array.from(options.exchanges.running()).find(({ request }) => request.socket === socket);
+  const exchange = options.exchanges.running().find(({ request }) => request.socket === socket);
   // An answer under way on this connection would take the text for its content.
   if (error.code === "ECONNRESET" || !socket.writable || exchange?.response.headersSent) {
     socket.destroy();
