@@ -35,7 +35,7 @@ export interface OpenCall {
   /** The client named this model, or this route. */
   asked(model: string, stream: boolean): void;
   /** The account of the attempt under way. */
-  readonly ledger: CallLedger;
+  ledger: CallLedger;
   /** The attempt has failed, and another target is tried: with an account of its own. */
   nextAttempt(): void;
   running: RunningCall;
@@ -81,31 +81,29 @@ async function runCall(
   };
   let attempts = 1;
   let named: Parameters<OpenCall["asked"]> = ["", false];
-  let ledger = openCallLedger(deps, origin);
   deps.gate.enter();
   const running = deps.runningCalls.begin(caller, caller.kind === "key" ? credentialOf(request) : undefined);
+  const call: OpenCall = {
+    ledger: openCallLedger(deps, origin),
+    asked: (...given) => call.ledger.asked(...(named = given)),
+    nextAttempt: () => {
+      call.ledger = openCallLedger(deps, { ...origin, attempt: ++attempts });
+      call.ledger.asked(...named);
+    },
+    running,
+    caller,
+    body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
+  };
   try {
-    if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new Problem("malformed_json", "the body is empty");
-    await work({
-      get ledger() {
-        return ledger;
-      },
-      asked: (...given) => ledger.asked(...(named = given)),
-      nextAttempt: () => {
-        ledger = openCallLedger(deps, { ...origin, attempt: ++attempts });
-        ledger.asked(...named);
-      },
-      running,
-      caller,
-      body: request.body,
-    });
+    if (call.body.length === 0) throw new Problem("malformed_json", "the body is empty");
+    await work(call);
   } catch (error) {
     const problem = deps.translate(error);
-    ledger.refuse(problem);
+    call.ledger.refuse(problem);
     throw problem;
   } finally {
     running.end();
-    addLogFields(request, ledger.logFields());
+    addLogFields(request, call.ledger.logFields());
     deps.gate.leave();
   }
 }

@@ -48,7 +48,7 @@ export interface CallLedger {
   finish(end: CallEnd): NanoDollars;
   /** The call ends in a refusal or a failure of ours; nothing is charged. */
   refuse(problem: Problem): void;
-  readonly ended: boolean;
+  isEnded(): boolean;
   /** For the request's one log line. */
   logFields(): Record<string, unknown>;
 }
@@ -107,9 +107,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       if (ended) return;
       close({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usageSource: "none", cost: 0n });
     },
-    get ended() {
-      return ended;
-    },
+    isEnded: () => ended,
     logFields: () => fieldsOf(row),
   };
 }

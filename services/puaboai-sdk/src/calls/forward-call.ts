@@ -13,7 +13,8 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let sink: AnswerSink | undefined;
   let gone = false;
-  if (call.running.cutBy) throw call.running.cutBy;
+  const cutBy = call.running.cutBy();
+  if (cutBy) throw cutBy;
   const request = { path: call.wire.path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
   const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
@@ -33,7 +34,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   });
   call.running.onCut((problem) => {
     // What is written down as complete has reached the client, or is about to.
-    if (gone || call.ledger.ended) return;
+    if (gone || call.ledger.isEnded()) return;
     upstreamCall.abort();
     if (sink) return sink.cut(problem);
     call.ledger.finish(cutEnd(call, problem));

@@ -62,7 +62,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     end() {
       const rest = restOf(call, tap.end());
       const { failed, countedTokens, usage } = tap.state();
-      if (isUndecided() || (!call.ledger.ended && countedTokens === 0 && !usage)) {
+      if (isUndecided() || (!call.ledger.isEnded() && countedTokens === 0 && !usage)) {
         return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
       }
       settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);

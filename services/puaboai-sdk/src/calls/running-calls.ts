@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { Problem } from "@nexus/core";
+import { Problem, Roster } from "@nexus/core";
 import type { KeyCaller, PersonCaller } from "@nexus/http";
 import { type FreezableUse, type KeyChecker, keyRecordOf, type Verifier } from "@nexus/key-check";
 
@@ -12,7 +12,7 @@ export interface RunningCall {
   /** The model was chosen. @throws Problem `frozen`, or `unavailable` when nobody here can tell whether it is */
   routed(model: { id: string; provider: string }): void;
   /** `undefined` as long as the call may go on. */
-  readonly cutBy: Problem | undefined;
+  cutBy(): Problem | undefined;
   /** Called once when the call is cut; at once when it was. */
   onCut(cut: (problem: Problem) => void): void;
   end(): void;
@@ -40,17 +40,17 @@ const askAgainMs = 250;
 const longestWaitMs = 60_000;
 
 export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "feed" | "checker" | "freezes">): RunningCalls {
-  const calls = new Set<Call>();
+  const calls = new Roster<Call>();
   const recheck = (call: Call, minRev: number): void =>
     void cutIfEnded({ feed, checker }, call, minRev).then(() => expiries.watch(call));
   const expiries = openExpiries(calls, { now: () => feed.lease.now(), recheck: (call) => recheck(call, feed.position().rev) });
   // Heard after the checker has forgotten the key and the list of freezes is loaded.
   feed.onChange(({ kind, subjectId, rev }) => {
-    if (kind === "key") for (const call of calls) if (call.use.keyId === `key_${subjectId}`) recheck(call, rev);
-    if (kind === "freeze") for (const call of calls) if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
+    if (kind === "key") for (const call of calls.members()) if (call.use.keyId === `key_${subjectId}`) recheck(call, rev);
+    if (kind === "freeze") for (const call of calls.members()) if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
   });
   feed.onReset(() => {
-    for (const call of calls) {
+    for (const call of calls.members()) {
       if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
       else recheck(call, 0);
     }
@@ -66,7 +66,7 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
         cut: undefined,
         ended: false,
       };
-      calls.add(call);
+      const seat = calls.enter(call);
       expiries.watch(call);
       // What happened between the check and here was told to nobody who knows of this call.
       if (key !== undefined && checker.peek(key)?.valid !== true) recheck(call, feed.position().rev);
@@ -78,16 +78,14 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
             throw new Problem("unavailable", undefined, { headers: { "retry-after": "1" } });
           if (freezes.any && freezes.refuses(call.use)) throw new Problem("frozen");
         },
-        get cutBy() {
-          return call.cutBy;
-        },
+        cutBy: () => call.cutBy,
         onCut: (handler) => {
           call.cut = handler;
           if (call.cutBy) handler(call.cutBy);
         },
         end: () => {
           call.ended = true;
-          calls.delete(call);
+          calls.leave(seat);
         },
       };
     },
@@ -100,17 +98,14 @@ interface Expiries {
 }
 
 /** One timer for the key that expires soonest, however many calls there are. */
-function openExpiries(
-  calls: ReadonlySet<Call>,
-  { now, recheck }: { now: () => number; recheck: (call: Call) => void },
-): Expiries {
+function openExpiries(calls: Roster<Call>, { now, recheck }: { now: () => number; recheck: (call: Call) => void }): Expiries {
   let timer: NodeJS.Timeout | undefined;
   let due = Infinity;
   const look = (): void => {
     due = Infinity;
     const at = now();
-    for (const call of calls) {
-      if (call.cutBy) continue;
+    for (const call of calls.members()) {
+      if (call.ended || call.cutBy) continue;
       if (call.endsAt > at) watch(call);
       else recheck(call);
     }

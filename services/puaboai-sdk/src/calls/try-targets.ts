@@ -22,7 +22,7 @@ export async function tryTargets<M extends Model>(
       return await attempt(model, mayFallBack);
     } catch (error) {
       const isOthers = error instanceof Problem && othersTrouble.has(error.code);
-      if (!mayFallBack || !isOthers || call.running.cutBy) throw error;
+      if (!mayFallBack || !isOthers || call.running.cutBy()) throw error;
       call.ledger.refuse(error);
       call.nextAttempt();
     }

@@ -32,14 +32,14 @@ export async function answerLocally(call: LocalCall): Promise<void> {
   watchClient(call, () => stop(new Error("the client went away"), { httpStatus: null }));
   call.running.onCut((problem) => {
     const httpStatus = call.reply.raw.headersSent ? 200 : problem.status;
-    if (!call.ledger.ended) stop(problem, { httpStatus, errorCode: problem.code });
+    if (!call.ledger.isEnded()) stop(problem, { httpStatus, errorCode: problem.code });
   });
   const parts = asChatModel(call.model.local).chat(call.asked, abort.signal);
   try {
     await (call.chat.stream ? stream(call, parts, { count: () => pieces++, signal: abort.signal }) : whole(call, parts));
   } catch (error) {
     // A client that is gone is owed nothing.
-    if (!abort.signal.aborted || error === call.running.cutBy) throw error;
+    if (!abort.signal.aborted || error === call.running.cutBy()) throw error;
   }
 }
 
@@ -93,7 +93,7 @@ async function stream(
       }
       if (!raw.write(text)) await drained(raw, signal);
     }
-    if (!call.ledger.ended) throw new Error("the model ended without figures");
+    if (!call.ledger.isEnded()) throw new Error("the model ended without figures");
     raw?.end();
   } catch (error) {
     if (!raw || raw.destroyed) throw error;

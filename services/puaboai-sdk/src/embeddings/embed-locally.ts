@@ -16,7 +16,7 @@ export async function embedLocally(call: LocalCall): Promise<void> {
     abort.abort(new Error("the client went away"));
   });
   call.running.onCut((problem) => {
-    if (call.ledger.ended) return;
+    if (call.ledger.isEnded()) return;
     call.ledger.finish({ outcome: "aborted", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
     abort.abort(problem);
   });
@@ -35,7 +35,7 @@ export async function embedLocally(call: LocalCall): Promise<void> {
       ...answerHeaders(call),
     }).end(body);
   } catch (error) {
-    if (!abort.signal.aborted || error === call.running.cutBy) throw error;
+    if (!abort.signal.aborted || error === call.running.cutBy()) throw error;
   }
 }
 
