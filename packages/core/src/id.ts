@@ -11,6 +11,7 @@ const prefixes = {
   key: "key",
   request: "req",
   budget: "bud",
+  credit: "crd",
   event: "evt",
   incident: "inc",
   freeze: "frz",

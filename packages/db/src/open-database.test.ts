@@ -76,7 +76,7 @@ test("values arrive as the table types say", async () => {
     .values({ id, organization_id: id, level: "organization", limit_nanos: 9_007_199_254_740_993n })
     .execute();
   const budget = await db.selectFrom("budgets").selectAll().executeTakeFirstOrThrow();
-  expect(budget).toMatchObject({ id, limit_nanos: 9_007_199_254_740_993n, settled_nanos: 0n, subject: "" });
+  expect(budget).toMatchObject({ id, limit_nanos: 9_007_199_254_740_993n, frozen_at: null, subject: "" });
   expect(budget.created_at).toBeInstanceOf(Date);
   await db
     .insertInto("api_keys")

@@ -72,6 +72,9 @@ const granted: Record<string, Record<string, string>> = {
   },
   nexus_ai: {
     budgets: "SELECT, INSERT, UPDATE",
+    budget_accounts: "SELECT, INSERT, UPDATE",
+    budget_alerts: "SELECT, INSERT, UPDATE",
+    credit_entries: "SELECT, INSERT",
     budget_grants: "SELECT, INSERT, UPDATE, DELETE",
     usage_events: "SELECT, INSERT",
     audit_log: "INSERT",
@@ -120,6 +123,7 @@ test.each([
   ["ai", "UPDATE key_quotas SET used = 0"],
   ["keys", "DELETE FROM quota_leases"],
   ["ai", "SELECT record_change('key', gen_random_uuid(), NULL)"],
+  ["ai", "SELECT record_gateway_change('key', gen_random_uuid(), NULL)"],
   ["api", "UPDATE changes SET rev = 0"],
   ["api", "UPDATE change_counter SET rev = 0"],
   ["api", "CREATE TABLE mine (n integer)"],

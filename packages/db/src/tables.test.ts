@@ -13,11 +13,13 @@ type Base<T> = T extends bigint
         ? "bool"
         : T extends number
           ? "int2" | "int4"
-          : T extends string[]
-            ? "_text" | "_uuid" | "_cidr"
-            : T extends string
-              ? "text" | "uuid" | "inet"
-              : "jsonb";
+          : T extends number[]
+            ? "_int2"
+            : T extends string[]
+              ? "_text" | "_uuid" | "_cidr"
+              : T extends string
+                ? "text" | "uuid" | "inet"
+                : "jsonb";
 type ColumnName<T> = null extends T ? `${Base<NonNullable<T>>}?` : Base<T>;
 type Columns = { [Table in keyof Tables]: { [Column in keyof Tables[Table]]: ColumnName<SelectType<Tables[Table][Column]>> } };
 
@@ -225,12 +227,43 @@ const columns: Columns = {
     subject: "text",
     period: "text",
     limit_nanos: "int8",
-    settled_nanos: "int8",
-    granted_nanos: "int8",
+    enforcement: "text",
+    alert_percents: "_int2",
+    frozen_at: "timestamptz?",
+    deleted_at: "timestamptz?",
     created_at: "timestamptz",
     updated_at: "timestamptz",
   },
-  budget_grants: { process_id: "uuid", budget_id: "uuid", granted_nanos: "int8" },
+  budget_accounts: {
+    id: "uuid",
+    budget_id: "uuid",
+    subject: "text",
+    window_start: "timestamptz",
+    window_end: "timestamptz?",
+    settled_nanos: "int8",
+    granted_nanos: "int8",
+    updated_at: "timestamptz",
+  },
+  budget_grants: { process_id: "uuid", account_id: "uuid", granted_nanos: "int8" },
+  budget_alerts: {
+    account_id: "uuid",
+    percent: "int2",
+    settled_nanos: "int8",
+    limit_nanos: "int8",
+    reached_at: "timestamptz",
+    attempts: "int4",
+    next_attempt_at: "timestamptz",
+    delivered_at: "timestamptz?",
+  },
+  credit_entries: {
+    id: "uuid",
+    budget_id: "uuid",
+    amount_nanos: "int8",
+    reference: "text",
+    note: "text?",
+    created_by: "text",
+    created_at: "timestamptz",
+  },
   key_leaks: {
     id: "uuid",
     organization_id: "uuid",
@@ -266,8 +299,9 @@ const columns: Columns = {
     reasoning_tokens: "int8",
     usage_source: "text",
     cost_nanos: "int8",
-    budget_id: "uuid?",
     reserved_nanos: "int8",
+    account_ids: "_uuid",
+    budget_decision: "jsonb?",
     price: "jsonb?",
     duration_ms: "int4",
     first_byte_ms: "int4?",

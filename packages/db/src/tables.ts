@@ -138,19 +138,50 @@ export interface Tables extends KeyTables {
   budgets: {
     id: string;
     organization_id: string;
-    level: "organization" | "user" | "key" | "model" | "tag" | "session";
+    level: "organization" | "user" | "key" | "model" | "tag" | "session" | "pool" | "credit";
     subject: Generated<string>;
     period: Generated<"total" | "day" | "week" | "month">;
     limit_nanos: bigint;
+    enforcement: Generated<"hard" | "soft">;
+    alert_percents: Generated<number[]>;
+    frozen_at: Date | null;
+    deleted_at: Date | null;
+    created_at: Generated<Date>;
+    updated_at: Generated<Date>;
+  };
+  budget_accounts: {
+    id: string;
+    budget_id: string;
+    subject: Generated<string>;
+    window_start: Date;
+    window_end: Date | null;
     settled_nanos: Generated<bigint>;
     granted_nanos: Generated<bigint>;
-    created_at: Generated<Date>;
     updated_at: Generated<Date>;
   };
   budget_grants: {
     process_id: string;
-    budget_id: string;
+    account_id: string;
     granted_nanos: bigint;
+  };
+  budget_alerts: {
+    account_id: string;
+    percent: number;
+    settled_nanos: bigint;
+    limit_nanos: bigint;
+    reached_at: Generated<Date>;
+    attempts: Generated<number>;
+    next_attempt_at: Generated<Date>;
+    delivered_at: Date | null;
+  };
+  credit_entries: {
+    id: string;
+    budget_id: string;
+    amount_nanos: bigint;
+    reference: string;
+    note: string | null;
+    created_by: string;
+    created_at: Generated<Date>;
   };
   usage_events: {
     occurred_at: Date;
@@ -174,8 +205,9 @@ export interface Tables extends KeyTables {
     reasoning_tokens: Generated<bigint>;
     usage_source: "provider" | "counted" | "bound" | "none";
     cost_nanos: bigint;
-    budget_id: string | null;
     reserved_nanos: Generated<bigint>;
+    account_ids: Generated<string[]>;
+    budget_decision: ColumnType<unknown, string | null | undefined, string | null>;
     price: ColumnType<unknown, string | null | undefined, string | null>;
     duration_ms: number;
     first_byte_ms: number | null;

@@ -14,6 +14,7 @@ import {
   startFakeUpstream,
   waitFor,
 } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { configRules, configSchema, type RunningService, startService } from "./service.ts";
 
@@ -93,7 +94,12 @@ async function rowOf(answer: Response) {
 const budgetOf = (organizationId: string) =>
   scene.owner.db
     .selectFrom("budgets")
-    .select(["limit_nanos", "settled_nanos", "granted_nanos"])
+    .leftJoin("budget_accounts", "budget_accounts.budget_id", "budgets.id")
+    .select([
+      "limit_nanos",
+      sql<bigint>`coalesce(settled_nanos, 0)`.as("settled_nanos"),
+      sql<bigint>`coalesce(granted_nanos, 0)`.as("granted_nanos"),
+    ])
     .where("organization_id", "=", uuidOf("organization", organizationId)!)
     .executeTakeFirstOrThrow();
 const errorOf = async (answer: Response) => ((await answer.json()) as { error: Record<string, unknown> }).error;
@@ -134,7 +140,7 @@ test("a request reaches the provider byte for byte but for the model, and its an
     output_tokens: 4n,
     usage_source: "provider",
     cost_nanos: 0n,
-    budget_id: null,
+    account_ids: [],
     key_id: uuidOf("key", key.id),
     stream: false,
   });

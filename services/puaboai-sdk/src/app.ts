@@ -51,7 +51,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
-  addBudgetRoutes(server.published, { ...shared, budgets: deps.budgets, logger });
+  addBudgetRoutes(server.published, { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger });
   addAdminFreezeRoutes(server.published, deps);
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);

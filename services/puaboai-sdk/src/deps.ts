@@ -16,6 +16,7 @@ import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
 import { Budgets } from "./budgets/budgets.ts";
+import { followBudgets } from "./budgets/follow-budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
 import { openRunningCalls, type RunningCalls } from "./calls/running-calls.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
@@ -90,8 +91,8 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   const serviceTokens = loadServiceTokens(config);
   const vault = openProviderVault(config, { serviceToken: serviceTokens.own, logger }, opened);
   const models = await openModelCatalogue(config, credentialsOf(secrets, vault), opened);
-  const { usage, gate } = await openMetering(config, { db: database.db, logger }, opened);
   const audit = openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY });
+  const { usage, gate } = await openMetering(config, { db: database.db, audit, logger }, opened);
   const budgets = new Budgets({
     db: database.db,
     audit,
@@ -103,6 +104,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   opened.push(async () => budgets.close());
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
   vault.follow(keys.verifier.feed);
+  followBudgets({ feed: keys.verifier.feed, recorder: usage.recorder, budgets });
   return {
     config,
     logger,
@@ -196,7 +198,7 @@ async function openModelCatalogue(
   return { catalogue: openCatalogue(offered.models, offered.routes), providers: offered.upstreams };
 }
 
-async function openMetering(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]) {
+async function openMetering(config: GatewayConfig, deps: { db: Db; audit: AuditWriter; logger: Logger }, opened: Close[]) {
   const usage = await openUsage({
     ...deps,
     directory: config.NEXUS_SPOOL_DIR,

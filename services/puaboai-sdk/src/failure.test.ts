@@ -18,6 +18,7 @@ import {
   startFakeUpstream,
   waitFor,
 } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { configRules, configSchema, type RunningService, startService } from "./service.ts";
 
@@ -129,7 +130,11 @@ const usageOf = (organizationId: string) =>
 const budgetOf = (organizationId: string) =>
   scene.owner.db
     .selectFrom("budgets")
-    .select(["settled_nanos", "granted_nanos"])
+    .leftJoin("budget_accounts", "budget_accounts.budget_id", "budgets.id")
+    .select([
+      sql<bigint>`coalesce(settled_nanos, 0)`.as("settled_nanos"),
+      sql<bigint>`coalesce(granted_nanos, 0)`.as("granted_nanos"),
+    ])
     .where("organization_id", "=", uuidOf("organization", organizationId)!)
     .executeTakeFirstOrThrow();
 const healthOf = async (url: string) => {

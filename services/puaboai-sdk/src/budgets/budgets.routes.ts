@@ -1,17 +1,34 @@
-import type { AuditWriter } from "@nexus/audit";
-import { Budget, BudgetPage, BudgetParams, BudgetsQuery, SetBudgetRequest } from "@nexus/contracts/budgets";
-import { type Clock, Problem, toId, uuidOf } from "@nexus/core";
-import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
-import { type App, personOf, requestContext } from "@nexus/http";
+import {
+  Budget,
+  BudgetAccountPage,
+  BudgetAccountsQuery,
+  BudgetPage,
+  BudgetParams,
+  BudgetsQuery,
+  CreateBudgetRequest,
+  SetBudgetParams,
+  SetBudgetRequest,
+} from "@nexus/contracts/budgets";
+import { Problem, uuidOf } from "@nexus/core";
+import { decodeCursor, encodeCursor } from "@nexus/db";
+import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
-import { type BudgetRow, findOrganizationBudget, listOrganizationBudgets } from "./budgets.store.ts";
+import { type BudgetRow, findBudget, findOrganizationBudget, listBudgets } from "./budgets.store.ts";
 import type { Budgets } from "./budgets.ts";
-import { setBudget } from "./set-budget.ts";
+import {
+  type ChangedBy,
+  type ChangeDeps,
+  createBudget,
+  deleteBudget,
+  releaseFrozenBudget,
+  setBudget,
+  setOrganizationBudget,
+} from "./change-budget.ts";
+import { listAccounts } from "./list-accounts.store.ts";
+import { presentBudget, subjectText } from "./present-budget.ts";
+import { readLimit, readPeriod, readSubject } from "./read-budget.ts";
 
-interface BudgetDeps {
-  db: Db;
-  audit: AuditWriter;
-  clock: Clock;
+export interface BudgetRouteDeps extends ChangeDeps {
   cursorSecret: Buffer;
   budgets: Pick<Budgets, "release">;
   logger: Pick<Logger, "warn">;
@@ -19,62 +36,18 @@ interface BudgetDeps {
 
 const config = { permission: "admin" } as const;
 const tags = ["budgets"];
-const url = "/v1/admin/budgets/:organization_id";
-/** The largest int8. */
-const mostNanos = 2n ** 63n - 1n;
+const list = "/v1/admin/budgets";
+const one = `${list}/:id`;
 
-export function addBudgetRoutes(app: App, deps: BudgetDeps): void {
-  addBudgetList(app, deps);
-  app.route({
-    method: "GET",
-    url,
-    config,
-    schema: { summary: "What an organization may spend", tags, params: BudgetParams, response: { 200: Budget } },
-    handler: async (request) => {
-      const organization = uuidOf("organization", request.params.organization_id);
-      const budget = organization && (await findOrganizationBudget(deps.db, organization));
-      if (!budget) throw new Problem("not_found");
-      return present(budget);
-    },
-  });
-  app.route({
-    method: "PUT",
-    url,
-    config,
-    schema: {
-      summary: "Set what an organization may spend",
-      tags,
-      params: BudgetParams,
-      body: SetBudgetRequest,
-      response: { 200: Budget },
-    },
-    handler: async (request) => {
-      const limit = BigInt(request.body.limit_nanos);
-      if (limit > mostNanos) {
-        throw new Problem("invalid_request", undefined, {
-          errors: [{ pointer: "/limit_nanos", detail: `must be at most ${mostNanos}` }],
-        });
-      }
-      const organizationId = request.params.organization_id;
-      const budget = await setBudget(deps, {
-        organizationId,
-        limit,
-        caller: personOf(request),
-        context: requestContext(request),
-      });
-      // What this process holds of the old limit must not be spent under the new one.
-      await deps.budgets.release(budget.organizationId).catch((error: unknown) => {
-        deps.logger.warn({ err: error }, "a block of a changed budget could not be given back");
-      });
-      return present((await findOrganizationBudget(deps.db, budget.organizationId)) ?? budget);
-    },
-  });
+export function addBudgetRoutes(app: App, deps: BudgetRouteDeps): void {
+  addReadingRoutes(app, deps);
+  addChangingRoutes(app, deps);
 }
 
-function addBudgetList(app: App, deps: BudgetDeps): void {
+function addReadingRoutes(app: App, deps: BudgetRouteDeps): void {
   app.route({
     method: "GET",
-    url: "/v1/admin/budgets",
+    url: list,
     config,
     schema: {
       summary: "The budgets of all organizations, newest first",
@@ -83,29 +56,166 @@ function addBudgetList(app: App, deps: BudgetDeps): void {
       response: { 200: BudgetPage },
     },
     handler: async (request) => {
-      const { limit = 20, cursor } = request.query;
+      const { limit = 20, cursor, organization_id: organization, level } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
-      const rows = await listOrganizationBudgets(deps.db, { limit: limit + 1, after });
+      const organizationId = organization === undefined ? undefined : idOf("organization", organization);
+      const rows = await listBudgets(deps.db, { organizationId, level }, { limit: limit + 1, after });
       const shown = rows.slice(0, limit);
       const last = rows.length > limit ? shown.at(-1) : undefined;
       return {
-        data: shown.map(present),
+        data: shown.map(presentBudget),
         next_cursor: last ? encodeCursor(last.createdAt, last.id, deps.cursorSecret) : null,
+        has_more: last !== undefined,
+      };
+    },
+  });
+  app.route({
+    method: "GET",
+    url: one,
+    config,
+    schema: {
+      summary: "One budget, or what an organization may spend in total",
+      tags,
+      params: SetBudgetParams,
+      response: { 200: Budget },
+    },
+    handler: async (request) => presentBudget(await findShown(deps, request.params.id)),
+  });
+  app.route({
+    method: "GET",
+    url: `${one}/accounts`,
+    config,
+    schema: {
+      summary: "The windows and subjects of a budget with what each has spent, the latest used first",
+      tags,
+      params: BudgetParams,
+      querystring: BudgetAccountsQuery,
+      response: { 200: BudgetAccountPage },
+    },
+    handler: async (request) => {
+      const budget = await findShown(deps, request.params.id);
+      const { limit = 20, cursor } = request.query;
+      const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
+      const rows = await listAccounts(deps.db, budget.id, { limit: limit + 1, after });
+      const shown = rows.slice(0, limit);
+      const last = rows.length > limit ? shown.at(-1) : undefined;
+      return {
+        data: shown.map((row) => ({
+          id: row.id,
+          subject: subjectText(budget.level, row.subject || (budget.subject === "*" ? "" : budget.subject)),
+          window_start: row.window_end === null ? null : row.window_start.toISOString(),
+          resets_at: row.window_end?.toISOString() ?? null,
+          settled_nanos: row.settled_nanos.toString(),
+          granted_nanos: row.granted_nanos.toString(),
+          updated_at: row.updated_at.toISOString(),
+        })),
+        next_cursor: last ? encodeCursor(last.updated_at, last.id, deps.cursorSecret) : null,
         has_more: last !== undefined,
       };
     },
   });
 }
 
-function present(budget: BudgetRow): Budget {
-  return {
-    id: toId("budget", budget.id),
-    organization_id: toId("organization", budget.organizationId),
-    level: "organization",
-    period: "total",
-    limit_nanos: budget.limit.toString(),
-    settled_nanos: budget.settled.toString(),
-    granted_nanos: budget.granted.toString(),
-    updated_at: budget.updatedAt.toISOString(),
-  };
+function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
+  app.route({
+    method: "POST",
+    url: list,
+    config,
+    schema: {
+      summary: "Bound what a part of an organization may spend",
+      tags,
+      body: CreateBudgetRequest,
+      response: { 201: Budget },
+    },
+    handler: async (request, reply) => {
+      const {
+        organization_id: organizationId,
+        level,
+        period,
+        enforcement = "hard",
+        alert_percents: alertPercents,
+      } = request.body;
+      const terms = {
+        subject: readSubject(request.body),
+        period: readPeriod(level, period),
+        limit: readLimit(request.body.limit_nanos),
+      };
+      const budget = await createBudget(
+        deps,
+        { organizationId, level, enforcement, alertPercents, ...terms },
+        changedBy(request),
+      );
+      return await reply.code(201).send(await settled(deps, budget));
+    },
+  });
+  app.route({
+    method: "PUT",
+    url: one,
+    config,
+    schema: {
+      summary: "Set the limit of a budget, or what an organization may spend in total",
+      tags,
+      params: SetBudgetParams,
+      body: SetBudgetRequest,
+      response: { 200: Budget },
+    },
+    handler: async (request) => {
+      const { enforcement, alert_percents: alertPercents } = request.body;
+      const terms = { limit: readLimit(request.body.limit_nanos), enforcement, alertPercents };
+      const { id } = request.params;
+      const budget = id.startsWith("org_")
+        ? await setOrganizationBudget(deps, { organizationId: id, ...terms }, changedBy(request))
+        : await setBudget(deps, { id: idOf("budget", id), ...terms }, changedBy(request));
+      return await settled(deps, budget);
+    },
+  });
+  app.route({
+    method: "POST",
+    url: `${one}/release`,
+    config,
+    schema: {
+      summary: "Let a budget pay again that an overrun has frozen",
+      tags,
+      params: BudgetParams,
+      response: { 200: Budget },
+    },
+    handler: async (request) =>
+      await settled(deps, await releaseFrozenBudget(deps, idOf("budget", request.params.id), changedBy(request))),
+  });
+  app.route({
+    method: "DELETE",
+    url: one,
+    config,
+    schema: { summary: "Take a budget away; what it has paid for stays on record", tags, params: BudgetParams },
+    handler: async (request, reply) => {
+      await deleteBudget(deps, idOf("budget", request.params.id), changedBy(request));
+      return await reply.code(204).send();
+    },
+  });
+}
+
+function changedBy(request: FastifyRequest): ChangedBy {
+  return { caller: personOf(request), context: requestContext(request) };
+}
+
+function idOf(kind: "budget" | "organization", id: string): string {
+  const uuid = uuidOf(kind, id);
+  if (uuid === undefined) throw new Problem("not_found");
+  return uuid;
+}
+
+async function findShown({ db }: BudgetRouteDeps, id: string): Promise<BudgetRow> {
+  const budget = id.startsWith("org_")
+    ? await findOrganizationBudget(db, idOf("organization", id))
+    : await findBudget(db, idOf("budget", id));
+  if (!budget) throw new Problem("not_found");
+  return budget;
+}
+
+/** What this process holds of the old limit is given back before the answer, so that it shows what is so. */
+async function settled(deps: BudgetRouteDeps, budget: BudgetRow): Promise<Budget> {
+  await deps.budgets.release(budget.organizationId).catch((error: unknown) => {
+    deps.logger.warn({ err: error }, "a block of a changed budget could not be given back");
+  });
+  return presentBudget((await findBudget(deps.db, budget.id)) ?? budget);
 }

@@ -2,10 +2,12 @@ import { openAuditWriter } from "@nexus/audit";
 import { newId, newUuid, systemClock } from "@nexus/core";
 import { type Database, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { settleRows } from "../usage/settle-rows.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
-import { Budgets } from "./budgets.ts";
+import type { Payer } from "./budget.ts";
+import { Budgets, type Reservation } from "./budgets.ts";
 import { releaseBudgets } from "./release-budgets.ts";
 
 let database: TestDatabase;
@@ -46,12 +48,32 @@ async function makeBudget(limit: bigint): Promise<string> {
 const budgetOf = (organizationId: string) =>
   owner.db
     .selectFrom("budgets")
-    .select(["settled_nanos", "granted_nanos", "limit_nanos"])
+    .leftJoin("budget_accounts", "budget_accounts.budget_id", "budgets.id")
+    .select([
+      "limit_nanos",
+      sql<bigint>`coalesce(settled_nanos, 0)`.as("settled_nanos"),
+      sql<bigint>`coalesce(granted_nanos, 0)`.as("granted_nanos"),
+    ])
     .where("organization_id", "=", organizationId)
     .executeTakeFirstOrThrow();
-const wanted = (organizationId: string, amount: bigint) => ({ organizationId, amount, requestId: newId("request") });
+const payerOf = (organizationId: string, facts: Partial<Payer> = {}): Payer => ({
+  organizationId,
+  userId: null,
+  keyId: null,
+  tags: noTags,
+  budgetIds: noTags,
+  session: null,
+  ...facts,
+});
+const noTags: readonly string[] = [];
+const wanted = (organizationId: string, amount: bigint, facts?: Partial<Payer>) => ({
+  payer: payerOf(organizationId, facts),
+  model: "m",
+  amount,
+  requestId: newId("request"),
+});
 
-function rowOf(organizationId: string, budgetId: string, cost: bigint): UsageRow {
+function rowOf(organizationId: string, accountIds: readonly string[], cost: bigint): UsageRow {
   return {
     occurredAt: Date.now(),
     requestId: newUuid(),
@@ -74,7 +96,8 @@ function rowOf(organizationId: string, budgetId: string, cost: bigint): UsageRow
     reasoningTokens: 0,
     usageSource: "provider",
     cost,
-    budgetId,
+    accountIds,
+    budgetDecision: null,
     reserved: cost,
     price: null,
     durationMs: 1,
@@ -109,8 +132,8 @@ test("three processes spending at once never pass the limit at any instant, and 
             const cost = i % 5 === 0 ? 0n : amount - BigInt(i);
             spent += cost;
             reservation.settle(cost);
-            await settleRows({ db: ai.db, processId, setAside: () => expect.unreachable() }, [
-              rowOf(organizationId, reservation.budgetId, cost),
+            await settleRows({ db: ai.db, audit, processId, setAside: () => expect.unreachable() }, [
+              rowOf(organizationId, reservation.accountIds, cost),
             ]);
           } catch (error) {
             expect(error).toMatchObject({ code: "budget_exceeded" });
@@ -173,10 +196,10 @@ test("near the limit a block is no larger than a call", async () => {
 test("what an overrun has eaten from another call's part is spent by nobody again", async () => {
   const organizationId = await makeBudget(100n);
   const { budgets, processId } = openBudgets();
-  const settle = (reservation: { budgetId: string; settle(cost: bigint): void }, cost: bigint) => {
+  const settle = (reservation: Reservation, cost: bigint) => {
     reservation.settle(cost);
-    return settleRows({ db: ai.db, processId, setAside: () => expect.unreachable() }, [
-      rowOf(organizationId, reservation.budgetId, cost),
+    return settleRows({ db: ai.db, audit, processId, setAside: () => expect.unreachable() }, [
+      rowOf(organizationId, reservation.accountIds, cost),
     ]);
   };
   const first = await budgets.reserve(wanted(organizationId, 50n));

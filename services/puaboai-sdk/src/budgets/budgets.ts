@@ -1,54 +1,48 @@
 /**
- * The money of this process. PostgreSQL grants it blocks of each organization's budget; a call is paid for out of its block in memory,
- * so that the usual priced call asks nobody. Blocks grow with traffic, are given back when idle, and near the limit are no larger
- * than one call.
+ * The money of this process. PostgreSQL grants it blocks of each account that calls are charged to; a call is paid for out of its
+ * blocks in memory, of all its accounts or of none, so that the usual priced call asks nobody. Blocks grow with traffic, are given
+ * back when idle, and near the limit are no larger than one call.
  *
  * At every instant: what `budget_grants` says of this process = free + set aside for running calls + cost of finished calls whose rows
  * PostgreSQL has not taken. So `settled + granted ≤ limit` holds there without a look at this memory.
  */
 import type { NanoDollars, RequestId } from "@nexus/core";
 import type { Logger } from "@nexus/telemetry";
-import { giveBack } from "./budgets.store.ts";
-import { type BlockDeps, obtainBlock } from "./obtain-block.ts";
+import { type Account, type AccountFigures, hearFigures, isHard, settleInMemory, takeFromAll, tell } from "./account.ts";
+import type { Payer } from "./budget.ts";
+import { giveBack } from "./grants.store.ts";
+import { type BlockDeps, obtainBlocks } from "./obtain-blocks.ts";
+import { type Purse, openPurse } from "./purse.ts";
 
 /** Money set aside for one call. */
 export interface Reservation {
-  budgetId: string;
+  /** Every account that the call is charged to; uuids. */
+  readonly accountIds: readonly string[];
+  /** The budgets as they stood, for whoever asks later why the call was let through: JSON. */
+  readonly decision: string;
+  /** Of a budget of which a told share is spent. */
+  readonly warning: string | undefined;
   /** The call is over and has cost this: the rest is free again. Once. */
   settle(cost: NanoDollars): void;
 }
 
-interface Wanted {
-  /** uuid */
-  organizationId: string;
+export interface WantedMoney {
+  payer: Payer;
+  /** Id of the model, as the catalogue names it. */
+  model: string;
   amount: NanoDollars;
   requestId: RequestId;
 }
 
-/** What this process holds of one organization's budget. */
-interface Block {
-  budgetId: string;
-  /** Below zero after an overrun that has eaten from what running calls hold. */
-  free: NanoDollars;
-  /** What running calls hold. */
-  reserved: NanoDollars;
-  /** A refill asks for that many times the call's need. */
-  factor: number;
-  refilledAt: number;
-  usedAt: number;
-  /** Refills and returns, one after the other. */
-  queue: Promise<unknown>;
-  waiting: number;
-}
-
 const idleMs = 1000;
 const sweepMs = 500;
-const largestFactor = 256;
 
-/** Owns the blocks and the timer that gives idle ones back. */
+/** Owns the purses of organizations and the timer that gives back what lies idle. */
 export class Budgets {
   readonly #deps: BlockDeps & { logger: Pick<Logger, "warn"> };
-  readonly #blocks = new Map<string, Block>();
+  readonly #purses = new Map<string, Purse>();
+  /** Those of all purses, by their ids. */
+  readonly #accounts = new Map<string, Account>();
   readonly #sweep: NodeJS.Timeout;
 
   constructor(deps: BlockDeps & { logger: Pick<Logger, "warn"> }) {
@@ -58,16 +52,42 @@ export class Budgets {
   }
 
   /** @throws Problem `budget_exceeded`, or PostgreSQL's error when a block is needed and it is away */
-  async reserve(wanted: Wanted): Promise<Reservation> {
-    const block = this.#blockOf(wanted.organizationId);
+  async reserve(wanted: WantedMoney): Promise<Reservation> {
+    const { organizationId } = wanted.payer;
+    let purse = this.#purses.get(organizationId);
+    if (!purse) this.#purses.set(organizationId, (purse = openPurse(organizationId, this.#accounts)));
     // The usual call ends here, without waiting for anybody.
-    return this.#take(block, wanted.amount) ?? (await this.#inTurn(block, () => this.#refill(block, wanted)));
+    const accounts = purse.accountsOf(wanted.payer, wanted.model, this.#deps.clock.monotonic());
+    const taken = accounts && this.#take(accounts, wanted.amount);
+    if (taken) return taken;
+    const found = purse;
+    return await found.inTurn(() => this.#refill(found, wanted));
   }
 
-  /** Gives back what is free of an organization's block, as after a change of its limit. */
+  /** The budgets of an organization have changed, or of all: what is held of the old ones is not spent under the new ones. */
+  changed(organizationId: string | undefined): void {
+    const purses = organizationId === undefined ? [...this.#purses.values()] : [this.#purses.get(organizationId)];
+    for (const purse of purses) {
+      if (!purse) continue;
+      purse.forgetBudgets();
+      this.#giveBackLater(purse, () => purse.held());
+    }
+  }
+
+  /** As `changed`, and resolves when what was held is given back. */
   async release(organizationId: string): Promise<void> {
-    const block = this.#blocks.get(organizationId);
-    if (block) await this.#inTurn(block, () => this.#empty(block));
+    const purse = this.#purses.get(organizationId);
+    if (!purse) return;
+    purse.forgetBudgets();
+    await purse.inTurn(() => this.#empty(purse.held()));
+  }
+
+  /** What PostgreSQL has just told of accounts, as after a commit of finished calls. */
+  hear(figures: ReadonlyMap<string, AccountFigures>): void {
+    for (const [id, heard] of figures) {
+      const account = this.#accounts.get(id);
+      if (account) hearFigures(account, heard);
+    }
   }
 
   /** What is still held then is given back with the process's end. */
@@ -75,94 +95,77 @@ export class Budgets {
     clearInterval(this.#sweep);
   }
 
-  #blockOf(organizationId: string): Block {
-    let block = this.#blocks.get(organizationId);
-    if (!block) {
-      block = {
-        budgetId: "",
-        free: 0n,
-        reserved: 0n,
-        factor: 1,
-        refilledAt: -Infinity,
-        usedAt: 0,
-        queue: Promise.resolve(),
-        waiting: 0,
-      };
-      this.#blocks.set(organizationId, block);
-    }
-    return block;
-  }
-
-  #take(block: Block, amount: NanoDollars): Reservation | undefined {
-    if (block.budgetId === "" || block.free < amount) return undefined;
-    block.free -= amount;
-    block.reserved += amount;
-    block.usedAt = this.#deps.clock.monotonic();
+  #take(accounts: readonly Account[], amount: NanoDollars): Reservation | undefined {
+    const { clock } = this.#deps;
+    if (!takeFromAll(accounts, amount, clock.monotonic())) return undefined;
     let settled = false;
     return {
-      budgetId: block.budgetId,
+      accountIds: accounts.map(({ id }) => id),
+      decision: decisionOf(accounts),
+      warning: warningOf(accounts),
       settle: (cost) => {
         if (settled) return;
         settled = true;
-        block.reserved -= amount;
-        const rest = block.free + amount - cost;
-        // An overrun eats from the others' part, and they have that much less to leave; what it eats beyond is granted to nobody.
-        block.free = rest > -block.reserved ? rest : -block.reserved;
-        block.usedAt = this.#deps.clock.monotonic();
+        for (const account of accounts) if (isHard(account)) settleInMemory(account, amount, cost, clock.monotonic());
       },
     };
   }
 
-  async #refill(block: Block, wanted: Wanted): Promise<Reservation> {
-    const { amount } = wanted;
-    // Whoever was before us in the queue may have brought enough.
-    const found = this.#take(block, amount);
-    if (found) return found;
-    const now = this.#deps.clock.monotonic();
-    block.factor = now - block.refilledAt < idleMs ? Math.min(block.factor * 2, largestFactor) : 1;
-    block.refilledAt = now;
-    const needed = amount - block.free;
-    const wish = amount * BigInt(block.factor);
-    const { budgetId, granted } = await obtainBlock(this.#deps, {
-      ...wanted,
-      needed,
-      wish: wish > needed ? wish : needed,
-      callAmount: amount,
-    });
-    block.budgetId = budgetId;
-    block.free += granted;
-    // Settled calls may have freed more meanwhile, never less: only this queue and takers of enough reduce it.
-    return this.#take(block, amount) ?? (await this.#refill(block, wanted));
+  /** One after the other within an organization: whoever was before us in the queue may have brought enough. */
+  async #refill(purse: Purse, wanted: WantedMoney): Promise<Reservation> {
+    const { clock } = this.#deps;
+    for (;;) {
+      const accounts =
+        purse.accountsOf(wanted.payer, wanted.model, clock.monotonic()) ?? (await purse.openAccounts(this.#deps, wanted));
+      const taken = this.#take(accounts, wanted.amount);
+      if (taken) return taken;
+      await obtainBlocks(this.#deps, accounts, wanted);
+    }
   }
 
-  async #empty(block: Block): Promise<void> {
-    const { budgetId, free: amount } = block;
-    if (amount <= 0n) return;
+  async #empty(accounts: readonly Account[]): Promise<void> {
+    const parts = accounts.filter(({ free }) => free > 0n).map((account) => ({ accountId: account.id, amount: account.free }));
+    if (parts.length === 0) return;
     // Taken out first, and not put back if it fails: whether PostgreSQL did it nobody knows then.
-    block.free = 0n;
-    await giveBack(this.#deps.db, { processId: this.#deps.processId, budgetId, amount });
+    for (const account of accounts) if (account.free > 0n) account.free = 0n;
+    await giveBack(this.#deps.db, this.#deps.processId, parts);
   }
 
   #returnIdle(): void {
     const now = this.#deps.clock.monotonic();
-    for (const [organizationId, block] of this.#blocks) {
-      if (now - block.usedAt < idleMs || block.waiting > 0) continue;
-      if (block.free <= 0n) {
-        if (block.reserved === 0n) this.#blocks.delete(organizationId);
-        continue;
-      }
-      this.#inTurn(block, () => this.#empty(block)).catch((error: unknown) => {
-        this.#deps.logger.warn({ err: error, organization: organizationId }, "an idle block of a budget could not be given back");
-      });
+    for (const [organizationId, purse] of this.#purses) {
+      if (purse.isBusy) continue;
+      if (purse.sweep(now, idleMs)) this.#purses.delete(organizationId);
+      else if (purse.idle(now, idleMs).some(({ free }) => free > 0n)) this.#giveBackLater(purse, () => purse.idle(now, idleMs));
     }
   }
 
-  #inTurn<T>(block: Block, work: () => Promise<T>): Promise<T> {
-    block.waiting++;
-    const turn = block.queue.then(work).finally(() => {
-      block.waiting--;
-    });
-    block.queue = turn.catch(() => {});
-    return turn;
+  #giveBackLater(purse: Purse, which: () => readonly Account[]): void {
+    purse
+      .inTurn(() => this.#empty(which()))
+      .catch((error: unknown) => {
+        const fields = { err: error, organization: purse.organizationId };
+        this.#deps.logger.warn(fields, "an idle block of a budget could not be given back");
+      });
   }
+}
+
+/** Shares of a limit below this one warn nobody who calls. */
+const warnsFromPercent = 80;
+
+/** JSON, as it stands on the row of every priced call. */
+function decisionOf(accounts: readonly Account[]): string {
+  return `[${accounts.map((account) => tell(account).decision).join(",")}]`;
+}
+
+/** The fullest budget, once most of it is spent. */
+function warningOf(accounts: readonly Account[]): string | undefined {
+  let fullest: Account | undefined;
+  for (const account of accounts) {
+    const { spentPercent } = tell(account);
+    if (spentPercent >= warnsFromPercent && (!fullest || spentPercent > tell(fullest).spentPercent)) fullest = account;
+  }
+  if (!fullest) return undefined;
+  const { level, period } = fullest.budget;
+  return `level=${level}; period=${period}; spent_percent=${tell(fullest).spentPercent}`;
 }

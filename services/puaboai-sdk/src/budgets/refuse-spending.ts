@@ -1,19 +1,57 @@
-import { type NanoDollars, Problem } from "@nexus/core";
-import type { BudgetRow } from "./budgets.store.ts";
+import { type NanoDollars, Problem, toId } from "@nexus/core";
+import type { Account } from "./account.ts";
 
-/** 402 with what a program needs to know: level, limit, settled, granted and needed. */
-export function refuseSpending(needed: NanoDollars, budget: BudgetRow | undefined): Problem {
-  const detail = budget
-    ? "What is left of the organization's budget does not cover what this call may cost."
-    : "The organization has no budget. An administrator can set one.";
+/** 402 with what a program needs to know: level, limit, settled, granted, needed, and when there is money again. */
+export function refuseSpending(
+  needed: NanoDollars,
+  account: Pick<Account, "budget" | "figures" | "subject" | "resetsAt"> | undefined,
+): Problem {
+  if (!account) {
+    return new Problem("budget_exceeded", "The organization has no budget. An administrator can set one.", {
+      extensions: {
+        level: "organization",
+        period: "total",
+        limit_nanos: "0",
+        settled_nanos: "0",
+        granted_nanos: "0",
+        needed_nanos: needed.toString(),
+      },
+    });
+  }
+  const { budget, figures, subject, resetsAt } = account;
+  const detail = budget.frozenAt
+    ? "A budget is frozen, because a provider billed more than was set aside. An administrator can release it."
+    : `What is left of the ${names[budget.level]} budget does not cover what this call may cost.`;
   return new Problem("budget_exceeded", detail, {
     extensions: {
-      level: "organization",
-      period: "total",
-      limit_nanos: (budget?.limit ?? 0n).toString(),
-      settled_nanos: (budget?.settled ?? 0n).toString(),
-      granted_nanos: (budget?.granted ?? 0n).toString(),
+      budget_id: toId("budget", budget.id),
+      level: budget.level,
+      ...(subject || budget.subject ? { subject: subject || budget.subject } : {}),
+      period: budget.period,
+      limit_nanos: budget.limit.toString(),
+      settled_nanos: figures.settled.toString(),
+      granted_nanos: figures.granted.toString(),
       needed_nanos: needed.toString(),
+      resets_at: resetsAt?.toISOString() ?? null,
+      ...(budget.frozenAt ? { frozen_at: budget.frozenAt.toISOString() } : {}),
     },
+  });
+}
+
+const names = {
+  organization: "organization's",
+  user: "user's",
+  key: "key's",
+  model: "model's",
+  tag: "tag's",
+  session: "session's",
+  pool: "shared",
+  credit: "organization's credit",
+} as const;
+
+/** The key is charged to a budget that its organization does not have: whoever took it away did not mean "without bound". */
+export function refuseUnknownBudget(uuid: string): Problem {
+  return new Problem("budget_exceeded", "The key is charged to a budget that is not there any more. Change its budget_ids.", {
+    extensions: { budget_id: toId("budget", uuid), limit_nanos: "0", settled_nanos: "0", granted_nanos: "0" },
   });
 }

@@ -16,6 +16,7 @@ import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
 import { type CallLedger, type CallOrigin, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
 import { credentialOf } from "./credential.ts";
+import { payerOf } from "./payer.ts";
 import type { RunningCall, RunningCalls } from "./running-calls.ts";
 
 /** What the routes that call models need. */
@@ -69,15 +70,16 @@ export async function withLedger(deps: CallDeps, asked: AskedCall, work: (call: 
 
 async function runCall(
   deps: CallDeps,
-  { request, endpoint, caller }: AskedCall & Pick<OpenCall, "caller">,
+  { request, reply, endpoint, caller }: AskedCall & Pick<OpenCall, "caller">,
   work: (call: OpenCall) => Promise<void>,
 ): Promise<void> {
   const origin: CallOrigin = {
     endpoint,
-    caller,
+    payer: payerOf(caller, null),
     requestId: request.requestId,
     clientRequestId: request.clientRequestId,
     traceId: requestContext(request).trace_id,
+    warn: (warning) => reply.raw.setHeader("x-nexus-budget-warning", warning),
   };
   let attempts = 1;
   let named: Parameters<OpenCall["asked"]> = ["", false];

@@ -1,6 +1,6 @@
 /** The account of one call: what is set aside for it, written down about it, and charged. */
 import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } from "@nexus/core";
-import type { KeyCaller, PersonCaller } from "@nexus/http";
+import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import { type Price, priceDocument, priceOf } from "../settings/price.ts";
@@ -16,12 +16,14 @@ export interface LedgerDeps {
 
 export interface CallOrigin {
   endpoint: UsageRow["endpoint"];
-  caller: KeyCaller | PersonCaller;
+  payer: Payer;
   requestId: RequestId;
   clientRequestId: string | undefined;
   traceId: string | undefined;
   /** 1 unless told. */
   attempt?: number;
+  /** Most of a budget is spent; for the client, before its answer. */
+  warn: (warning: string) => void;
 }
 
 /** How a call ended. */
@@ -82,7 +84,8 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     },
     async begin(tokens) {
       bound = tokens;
-      if (model && model.price !== "free") reservation = await setAside(deps, origin, row, priceStamp(bound, model.price));
+      if (model && model.price !== "free")
+        reservation = await setAside(deps, origin, row, { bound, id: model.id, price: model.price });
       deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
     },
@@ -112,23 +115,21 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   };
 }
 
-function priceStamp(bound: TokenUsage, price: Price) {
-  return { amount: priceOf(bound, price), price: priceDocument(price) };
-}
-
 async function setAside(
   deps: LedgerDeps,
-  origin: CallOrigin,
+  { payer, requestId, warn }: CallOrigin,
   row: UsageRow,
-  cost: ReturnType<typeof priceStamp>,
+  { bound, id, price }: { bound: TokenUsage; id: string; price: Price },
 ): Promise<Reservation | undefined> {
-  row.price = cost.price;
+  row.price = priceDocument(price);
+  const amount = priceOf(bound, price);
   // What can cost nothing needs nobody's money.
-  if (cost.amount === 0n) return undefined;
-  const wanted = { organizationId: row.organizationId, amount: cost.amount, requestId: origin.requestId };
-  const reservation = await deps.budgets.reserve(wanted);
-  row.budgetId = reservation.budgetId;
-  row.reserved = cost.amount;
+  if (amount === 0n) return undefined;
+  const reservation = await deps.budgets.reserve({ payer, model: id, amount, requestId });
+  row.accountIds = reservation.accountIds;
+  row.budgetDecision = reservation.decision;
+  row.reserved = amount;
+  if (reservation.warning !== undefined) warn(reservation.warning);
   return reservation;
 }
 
@@ -163,19 +164,19 @@ function tokensOf(usage: CallEnd["usage"], bound: TokenUsage): TokenUsage {
 
 /** The row that stands if this process dies: what is set aside is charged in full. */
 function crashRow(row: UsageRow, bound: TokenUsage): UsageRow {
-  if (row.budgetId === null) return { ...row, outcome: "crash" };
+  if (row.accountIds.length === 0) return { ...row, outcome: "crash" };
   return { ...row, ...tokenColumns(bound), outcome: "crash", usageSource: "bound", cost: row.reserved };
 }
 
 function emptyRow(origin: CallOrigin, now: number): UsageRow {
-  const { caller } = origin;
+  const { payer } = origin;
   return {
     occurredAt: now,
     requestId: uuidOf("request", origin.requestId) ?? "",
     attempt: origin.attempt ?? 1,
-    organizationId: uuidOf("organization", caller.organizationId) ?? "",
-    keyId: caller.kind === "key" ? (uuidOf("key", caller.keyId) ?? null) : null,
-    userId: userOf(caller),
+    organizationId: payer.organizationId,
+    keyId: payer.keyId,
+    userId: payer.userId,
     endpoint: origin.endpoint,
     model: "",
     provider: "",
@@ -187,7 +188,8 @@ function emptyRow(origin: CallOrigin, now: number): UsageRow {
     ...tokenColumns(noTokens),
     usageSource: "none",
     cost: 0n,
-    budgetId: null,
+    accountIds: [],
+    budgetDecision: null,
     reserved: 0n,
     price: null,
     durationMs: 0,
@@ -195,11 +197,6 @@ function emptyRow(origin: CallOrigin, now: number): UsageRow {
     clientRequestId: origin.clientRequestId ?? null,
     traceId: origin.traceId ?? null,
   };
-}
-
-function userOf(caller: KeyCaller | PersonCaller): string | null {
-  const userId = caller.kind === "person" ? caller.userId : caller.ownerUserId;
-  return userId === null ? null : (uuidOf("user", userId) ?? null);
 }
 
 function tokenColumns(tokens: TokenUsage) {

@@ -1,6 +1,7 @@
 /** The way of usage rows out of this process: its place in the spool, its journal, its recorder, and the care for dead neighbours. */
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { AuditWriter } from "@nexus/audit";
 import { newUuid } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
@@ -24,6 +25,7 @@ export interface Usage {
 
 interface UsageOptions {
   db: Db;
+  audit: AuditWriter;
   logger: Logger;
   directory: string;
   maxJournalBytes: number;
@@ -34,14 +36,22 @@ const partitionCareMs = 6 * 3_600_000;
 
 /** Replays the journals of dead processes first; without PostgreSQL that waits, and the service starts all the same. */
 export async function openUsage(options: UsageOptions): Promise<Usage> {
-  const { db, logger, directory } = options;
+  const { db, audit, logger, directory } = options;
   const processId = newUuid();
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const owner = await ownSpool(directory, processId);
   const journal = new Journal({ directory, processId });
   const setAside = asideWriter(directory, logger);
-  const recorder = new UsageRecorder({ db, processId, journal, logger, maxJournalBytes: options.maxJournalBytes, setAside });
-  const care = every(neighbourCareMs, () => replayJournals({ db, directory, processId, logger, setAside }), logger);
+  const recorder = new UsageRecorder({
+    db,
+    audit,
+    processId,
+    journal,
+    logger,
+    maxJournalBytes: options.maxJournalBytes,
+    setAside,
+  });
+  const care = every(neighbourCareMs, () => replayJournals({ db, audit, directory, processId, logger, setAside }), logger);
   const partitions = every(partitionCareMs, () => ensureMonthPartitions(db), logger);
   await Promise.all([care.once(), partitions.once()]);
   return {

@@ -1,3 +1,4 @@
+import type { AuditWriter } from "@nexus/audit";
 import type { Db } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
 import { releaseBudgets } from "../budgets/release-budgets.ts";
@@ -8,6 +9,7 @@ import type { UsageRow } from "./usage-row.ts";
 
 interface ReplayOptions {
   db: Db;
+  audit: AuditWriter;
   directory: string;
   /** Our own process: its journal is not replayed while it lives. */
   processId: string;

@@ -1,13 +1,17 @@
+import type { AuditWriter } from "@nexus/audit";
 import { type Db, inTransaction, isUnavailable } from "@nexus/db";
-import { settleBudgets } from "../budgets/settle-budgets.ts";
+import { nothingSettled, settleBudgets, type Settled } from "../budgets/settle-budgets.ts";
 import type { UsageRow } from "./usage-row.ts";
 import { ensureUsagePartition, insertUsage } from "./usage.store.ts";
 
 interface SettleOptions {
   db: Db;
+  audit: AuditWriter;
   /** The process whose grants paid for the rows. */
   processId: string;
   setAside: (row: UsageRow, error: unknown) => void;
+  /** Told after each commit that moved money. */
+  onSettled?: ((settled: Settled) => void) | undefined;
 }
 
 /** "no partition of relation found for row"; also any other violated check, which one row at a time will tell. */
@@ -45,13 +49,13 @@ async function settleOne(options: SettleOptions, row: UsageRow): Promise<void> {
 }
 
 /** Rows and money move together, and only with a row that was not there yet. */
-async function insertAndSettle({ db, processId }: SettleOptions, rows: readonly UsageRow[]): Promise<void> {
+async function insertAndSettle(options: SettleOptions, rows: readonly UsageRow[]): Promise<void> {
+  const { db, onSettled } = options;
   // Rows without money are one statement, which is a transaction by itself.
-  if (rows.every((row) => row.budgetId === null)) {
+  if (rows.every(({ accountIds }) => accountIds.length === 0)) {
     await insertUsage(db, rows);
     return;
   }
-  await inTransaction(db, async (tx) => {
-    await settleBudgets(tx, processId, await insertUsage(tx, rows));
-  });
+  const settled = await inTransaction(db, async (tx) => await settleBudgets(tx, options, await insertUsage(tx, rows)));
+  if (settled !== nothingSettled) onSettled?.(settled);
 }

@@ -1,17 +1,22 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { newUuid } from "@nexus/core";
+import { openAuditWriter } from "@nexus/audit";
+import { newUuid, systemClock } from "@nexus/core";
 import { type Database, type Db, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { grantBlock } from "../budgets/budgets.store.ts";
+import { openAccounts } from "../budgets/accounts.store.ts";
+import { findBudgets } from "../budgets/budgets.store.ts";
+import { grantBlocks } from "../budgets/grants.store.ts";
 import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
 import { isOwnerAlive, ownSpool, type SpoolOwner } from "./spool-owner.ts";
 import { UsageRecorder } from "./usage-recorder.ts";
 import type { UsageRow } from "./usage-row.ts";
+
+const audit = openAuditWriter({ clock: systemClock, macKey: "k".repeat(32) });
 
 let database: TestDatabase;
 let owner: Database;
@@ -49,7 +54,15 @@ async function open(db: Db): Promise<void> {
   aside = [];
   spool = await ownSpool(directory, processId);
   journal = new Journal({ directory, processId, segmentBytes: 4096 });
-  recorder = new UsageRecorder({ db, processId, journal, logger, maxJournalBytes: 1 << 20, setAside: (r) => void aside.push(r) });
+  recorder = new UsageRecorder({
+    db,
+    audit,
+    processId,
+    journal,
+    logger,
+    maxJournalBytes: 1 << 20,
+    setAside: (r) => void aside.push(r),
+  });
 }
 
 /** As after kill -9: nothing is flushed, the files stay, the socket no longer answers. */
@@ -86,7 +99,8 @@ function row(change: Partial<UsageRow> = {}): UsageRow {
     reasoningTokens: 0,
     usageSource: "provider",
     cost: 0n,
-    budgetId: null,
+    accountIds: [],
+    budgetDecision: null,
     reserved: 0n,
     price: null,
     durationMs: 1,
@@ -108,17 +122,25 @@ async function makeBudget(limit: bigint): Promise<string> {
 }
 const reserve = async (
   db: Db,
-  block: { processId: string; organizationId: string; amount: bigint },
-): Promise<string | undefined> => (await grantBlock(db, { ...block, needed: block.amount, wish: block.amount }))?.budgetId;
+  { processId, organizationId, amount }: { processId: string; organizationId: string; amount: bigint },
+): Promise<string | undefined> => {
+  const [budget] = await findBudgets(db, organizationId);
+  const [account] = await openAccounts(db, [{ budgetId: budget!.id, subject: "" }]);
+  const accountId = account!.id;
+  const [grant] = await grantBlocks(db, processId, [{ accountId, needed: amount, wish: amount }]);
+  return grant!.block === null ? undefined : accountId;
+};
 const budgetOf = (organizationId: string) =>
   owner.db
     .selectFrom("budgets")
-    .select(["id", "settled_nanos", "granted_nanos"])
+    .innerJoin("budget_accounts", "budget_accounts.budget_id", "budgets.id")
+    .select(["budget_accounts.id", "settled_nanos", "granted_nanos"])
     .where("organization_id", "=", organizationId)
     .executeTakeFirstOrThrow();
 const rowsOf = (organizationId: string) =>
   owner.db.selectFrom("usage_events").selectAll().where("organization_id", "=", organizationId).orderBy("request_id").execute();
-const replay = (db: Db = ai.db) => replayJournals({ db, directory, processId, logger, setAside: (r) => void aside.push(r) });
+const replay = (db: Db = ai.db) =>
+  replayJournals({ db, audit, directory, processId, logger, setAside: (r) => void aside.push(r) });
 
 test("a finished call is in PostgreSQL within the group commit, and its journal file is reused", async () => {
   const call = row();
@@ -131,9 +153,9 @@ test("a finished call is in PostgreSQL within the group commit, and its journal 
 
 test("a call settles what it cost, once, and its process keeps the rest until it gives it back", async () => {
   const organizationId = await makeBudget(1000n);
-  const budgetId = await reserve(ai.db, { processId, organizationId, amount: 300n });
+  const accountId = (await reserve(ai.db, { processId, organizationId, amount: 300n }))!;
   expect(await reserve(ai.db, { processId, organizationId, amount: 701n })).toBeUndefined();
-  const call = row({ organizationId, budgetId: budgetId!, reserved: 300n, cost: 120n });
+  const call = row({ organizationId, accountIds: [accountId], reserved: 300n, cost: 120n });
   recorder.finish(call);
   recorder.finish(call);
   await recorder.flush();
@@ -152,9 +174,16 @@ test("reservations running at once never pass the limit", async () => {
 
 test("what a killed process had begun is charged in full, what it had finished as it was, and the rest is given back", async () => {
   const organizationId = await makeBudget(1_000_000n);
-  const budgetId = (await reserve(ai.db, { processId, organizationId, amount: 600n }))!;
-  const finished = row({ organizationId, budgetId, reserved: 100n, cost: 40n });
-  const begun = row({ organizationId, budgetId, reserved: 200n, cost: 200n, outcome: "crash", usageSource: "bound" });
+  const accountId = (await reserve(ai.db, { processId, organizationId, amount: 600n }))!;
+  const finished = row({ organizationId, accountIds: [accountId], reserved: 100n, cost: 40n });
+  const begun = row({
+    organizationId,
+    accountIds: [accountId],
+    reserved: 200n,
+    cost: 200n,
+    outcome: "crash",
+    usageSource: "bound",
+  });
   // A third reservation was granted, and the process died before it wrote down what for.
   journal.append({ ...finished, outcome: "crash", cost: 100n });
   journal.append(begun);
@@ -209,7 +238,7 @@ test("with PostgreSQL away calls go on, the rows wait, and each comes once when 
 
 test("a full journal begins no call", async () => {
   await recorder.close();
-  recorder = new UsageRecorder({ db: ai.db, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });
+  recorder = new UsageRecorder({ db: ai.db, audit, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });
   expect(() => {
     for (let i = 0; i < 10; i++) recorder.begin(row({ outcome: "crash" }));
   }).toThrow(expect.objectContaining({ code: "unavailable" }));
@@ -259,8 +288,8 @@ test("the sums of the rows are what the budgets say after any number of mixed ba
     Array.from({ length: 90 }, async (_, i) => {
       const organizationId = organizations[i % 3]!;
       const amount = BigInt(i * 7 + 1);
-      const budgetId = (await reserve(ai.db, { processId, organizationId, amount }))!;
-      recorder.finish(row({ organizationId, budgetId, reserved: amount, cost: BigInt(i) }));
+      const accountId = (await reserve(ai.db, { processId, organizationId, amount }))!;
+      recorder.finish(row({ organizationId, accountIds: [accountId], reserved: amount, cost: BigInt(i) }));
     }),
   );
   await recorder.flush();

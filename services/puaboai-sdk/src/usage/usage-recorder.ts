@@ -1,3 +1,4 @@
+import type { AuditWriter } from "@nexus/audit";
 /**
  * Brings usage rows from the calls to PostgreSQL: journal first, then a group commit. PostgreSQL may be away for as long as the
  * journal has room; then no call begins.
@@ -5,12 +6,14 @@
 import { Problem } from "@nexus/core";
 import { type Db, isUnavailable } from "@nexus/db";
 import type { Logger } from "@nexus/telemetry";
+import type { Settled } from "../budgets/settle-budgets.ts";
 import type { Journal } from "./journal.ts";
 import { settleRows } from "./settle-rows.ts";
 import type { UsageRow } from "./usage-row.ts";
 
 interface RecorderOptions {
   db: Db;
+  audit: AuditWriter;
   processId: string;
   journal: Journal;
   logger: Pick<Logger, "warn" | "error">;
@@ -33,9 +36,15 @@ export class UsageRecorder {
   #running: Promise<void> | undefined;
   #retryMs = firstRetryMs;
   #closed = false;
+  #onSettled: ((settled: Settled) => void) | undefined;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+  }
+
+  /** Tells after each commit what it did to the accounts. One listener. */
+  onSettled(listener: (settled: Settled) => void): void {
+    this.#onSettled = listener;
   }
 
   /** Finished rows that PostgreSQL has not taken yet. */
@@ -115,7 +124,7 @@ export class UsageRecorder {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, mostRows);
       try {
-        await settleRows(this.#options, batch);
+        await settleRows({ ...this.#options, onSettled: this.#onSettled }, batch);
       } catch (error) {
         this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
         const fields = { err: error, waiting: this.waiting, unavailable: isUnavailable(error) };

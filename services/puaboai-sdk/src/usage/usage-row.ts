@@ -32,7 +32,10 @@ export interface UsageRow {
   reasoningTokens: number;
   usageSource: "provider" | "counted" | "bound" | "none";
   cost: NanoDollars;
-  budgetId: string | null;
+  /** Every account that the call is charged to; uuids. */
+  accountIds: readonly string[];
+  /** The budgets as they stood when the call was let through: JSON. */
+  budgetDecision: string | null;
   reserved: NanoDollars;
   price: Readonly<Record<string, unknown>> | null;
   durationMs: number;
@@ -51,12 +54,21 @@ export function writeRow(row: UsageRow): string {
   return JSON.stringify({ ...row, cost: row.cost.toString(), reserved: row.reserved.toString() });
 }
 
+interface WrittenRow extends Omit<UsageRow, "cost" | "reserved" | "accountIds"> {
+  cost: string;
+  reserved: string;
+  accountIds?: readonly string[];
+  /** Of an earlier version, whose budgets had one account of the same id. */
+  budgetId?: string | null;
+}
+
 /** A line that `writeRow` made, or `undefined` for a torn one. */
 export function readRow(line: string): UsageRow | undefined {
   try {
-    const row = JSON.parse(line) as UsageRow & { cost: string; reserved: string };
+    const row = JSON.parse(line) as WrittenRow;
     if (typeof row.requestId !== "string" || typeof row.occurredAt !== "number") return undefined;
-    return { ...row, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
+    const { budgetId, accountIds = budgetId ? [budgetId] : [], ...rest } = row;
+    return { ...rest, accountIds, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
   } catch {
     return undefined;
   }

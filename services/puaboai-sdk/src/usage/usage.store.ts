@@ -1,6 +1,6 @@
-import type { NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
+import type { Charge } from "../budgets/settle-budgets.ts";
 import type { UsageRow } from "./usage-row.ts";
 
 /** The columns of a row as they travel, in one JSON parameter: the statement's text is the same for any number of rows. */
@@ -8,27 +8,28 @@ const columns =
   sql.raw(`occurred_at timestamptz, request_id uuid, attempt smallint, organization_id uuid, key_id uuid, user_id uuid,
   endpoint text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
   input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, usage_source text,
-  cost_nanos bigint, budget_id uuid, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
+  cost_nanos bigint, account_ids uuid[], budget_decision jsonb, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
   client_request_id text, trace_id text`);
 const names =
   sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, model, provider, upstream_model,
   stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, usage_source,
-  cost_nanos, budget_id, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
+  cost_nanos, account_ids, budget_decision, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
 
 /**
  * Inserts the rows that are not there yet; the same ones may come again from a journal.
- * @returns what the new ones cost, by budget
+ * @returns what the new ones cost, by account
  */
-export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, NanoDollars>> {
+export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
   const document = JSON.stringify(rows.map(rowDocument));
-  const result = await sql<{ budget_id: string; cost: bigint }>`
+  const result = await sql<{ id: string; cost: bigint; overran: boolean }>`
     WITH inserted AS (
       INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
       ON CONFLICT (occurred_at, request_id, attempt) DO NOTHING
-      RETURNING budget_id, cost_nanos
+      RETURNING account_ids, cost_nanos, outcome
     )
-    SELECT budget_id, sum(cost_nanos)::bigint AS cost FROM inserted WHERE budget_id IS NOT NULL GROUP BY budget_id`.execute(db);
-  return new Map(result.rows.map((row) => [row.budget_id, row.cost]));
+    SELECT id, sum(cost_nanos)::bigint AS cost, bool_or(outcome = 'overrun') AS overran
+    FROM inserted CROSS JOIN unnest(account_ids) AS id GROUP BY id`.execute(db);
+  return new Map(result.rows.map(({ id, cost, overran }) => [id, { cost, overran }]));
 }
 
 /** Makes the month partition that a row needs; false when its time is too far from now to be true. */
@@ -66,7 +67,8 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     reasoning_tokens: row.reasoningTokens,
     usage_source: row.usageSource,
     cost_nanos: row.cost.toString(),
-    budget_id: row.budgetId,
+    account_ids: row.accountIds,
+    budget_decision: row.budgetDecision ? (JSON.parse(row.budgetDecision) as unknown) : null,
     reserved_nanos: row.reserved.toString(),
     price: row.price,
     duration_ms: row.durationMs,

@@ -1,0 +1,99 @@
+/** What this process holds of one budget's account, in memory. */
+import type { NanoDollars } from "@nexus/core";
+import type { Budget } from "./budget.ts";
+
+/** As PostgreSQL told it last. */
+export interface AccountFigures {
+  settled: NanoDollars;
+  granted: NanoDollars;
+}
+
+export interface Account {
+  /** uuid */
+  readonly id: string;
+  /** As it is now: a changed budget replaces it. */
+  budget: Budget;
+  /** Whose, where the budget is for each of them. */
+  readonly subject: string;
+  /** When the window ends; `null`: never. */
+  readonly resetsAt: Date | null;
+  /** The same by this process's monotonic clock: a stepped clock opens no window early. */
+  readonly closesAt: number;
+  figures: AccountFigures;
+  /** What stands on the rows of calls that are charged to it, until the figures change. */
+  told: { decision: string; spentPercent: number } | undefined;
+  /** Below zero after an overrun that has eaten from what running calls hold. */
+  free: NanoDollars;
+  /** What running calls hold. */
+  reserved: NanoDollars;
+  /** A refill asks for that many times the call's need. */
+  factor: number;
+  refilledAt: number;
+  usedAt: number;
+}
+
+const largestFactor = 256;
+/** A refill that comes sooner after the last one asks for twice as much. */
+const busyMs = 1000;
+
+export function openAccount(opened: Pick<Account, "id" | "budget" | "subject" | "resetsAt" | "closesAt" | "figures">): Account {
+  return { ...opened, told: undefined, free: 0n, reserved: 0n, factor: 1, refilledAt: -Infinity, usedAt: 0 };
+}
+
+/** How much a refill for a call should bring: more the busier the account is. */
+export function growWish(account: Account, amount: NanoDollars, now: number): NanoDollars {
+  account.factor = now - account.refilledAt < busyMs ? Math.min(account.factor * 2, largestFactor) : 1;
+  account.refilledAt = now;
+  return amount * BigInt(account.factor);
+}
+
+/** What PostgreSQL says of it now. */
+export function hearFigures(account: Account, figures: AccountFigures): void {
+  account.figures = figures;
+  account.told = undefined;
+}
+
+/** The account as it stands, for whoever asks later why a call was let through. */
+export function tell(account: Account): NonNullable<Account["told"]> {
+  return (account.told ??= describe(account));
+}
+
+function describe({ id, budget: { limit }, figures: { settled, granted } }: Account): NonNullable<Account["told"]> {
+  return {
+    decision: JSON.stringify({
+      account_id: id,
+      limit_nanos: `${limit}`,
+      settled_nanos: `${settled}`,
+      granted_nanos: `${granted}`,
+    }),
+    spentPercent: limit === 0n ? 100 : Number((settled * 100n) / limit),
+  };
+}
+
+/** Only a hard budget holds anything for a call; a soft one is told afterwards. */
+export function isHard({ budget }: Account): boolean {
+  return budget.enforcement === "hard";
+}
+
+/** True when every account has what the call may cost, and it is set aside. */
+export function takeFromAll(accounts: readonly Account[], amount: NanoDollars, now: number): boolean {
+  for (const account of accounts) {
+    if (isHard(account) && (account.free < amount || account.budget.frozenAt !== null)) return false;
+  }
+  for (const account of accounts) {
+    account.usedAt = now;
+    if (!isHard(account)) continue;
+    account.free -= amount;
+    account.reserved += amount;
+  }
+  return true;
+}
+
+/** The call is over and has cost this; the rest is free again. */
+export function settleInMemory(account: Account, amount: NanoDollars, cost: NanoDollars, now: number): void {
+  account.usedAt = now;
+  account.reserved -= amount;
+  const rest = account.free + amount - cost;
+  // An overrun eats from the others' part, and they have that much less to leave; what it eats beyond is granted to nobody.
+  account.free = rest > -account.reserved ? rest : -account.reserved;
+}
