@@ -2,7 +2,32 @@
 import { type Static, Type } from "typebox";
 import { Nanos, strictObject } from "./common.ts";
 
-const rates = { input: Nanos, output: Nanos, cached_input: Nanos, cache_write: Nanos, cache_write_1h: Nanos };
+const optionalNanos = Type.Optional(Nanos);
+const rates = {
+  input: Nanos,
+  output: Nanos,
+  cached_input: Nanos,
+  cache_write: Nanos,
+  cache_write_1h: Nanos,
+  audio_input: optionalNanos,
+  cached_audio_input: optionalNanos,
+  audio_output: optionalNanos,
+  image_input: optionalNanos,
+  cached_image_input: optionalNanos,
+  image_output: optionalNanos,
+};
+
+const Fees = strictObject(
+  {
+    per_call: optionalNanos,
+    per_minute: optionalNanos,
+    minimum_seconds: Type.Optional(Type.Integer()),
+    per_million_characters: optionalNanos,
+    per_image: Type.Optional(Type.Record(Type.String(), Nanos)),
+    per_search: optionalNanos,
+  },
+  { description: "what is billed beside tokens, in nano-dollars; images by size, quality, `size/quality` or `default`" },
+);
 
 const Price = strictObject({
   currency: Type.Literal("USD"),
@@ -12,6 +37,10 @@ const Price = strictObject({
     Type.Array(strictObject({ above: Type.Integer(), ...rates }), {
       description: "rates of a whole call whose input is longer than `above` tokens; the last that fits holds",
     }),
+  ),
+  fees: Type.Optional(Fees),
+  provider_tells_cost: Type.Optional(
+    Type.Literal(true, { description: "what the provider says that a call cost is charged; the figures here bound it" }),
   ),
   source: Type.String(),
   effective: Type.String({ description: "date since which the figures hold" }),

@@ -15,6 +15,24 @@ export const UsageQuery = strictObject({
 });
 export type UsageQuery = Static<typeof UsageQuery>;
 
+const count = Type.Optional(Type.Integer());
+
+/** A part that did not occur is absent. */
+const UsageUnits = strictObject({
+  audio_input_tokens: count,
+  image_input_tokens: count,
+  cached_audio_input_tokens: count,
+  cached_image_input_tokens: count,
+  audio_output_tokens: count,
+  image_output_tokens: count,
+  seconds: Type.Optional(Type.Integer({ description: "of sound that was listened to" })),
+  characters: Type.Optional(Type.Integer({ description: "of text that was spoken" })),
+  images: count,
+  image_kind: Type.Optional(Type.String({ description: "size/quality" })),
+  searches: Type.Optional(Type.Integer({ description: "of the web, by the provider" })),
+  told_cost_nanos: Type.Optional(Type.Integer({ description: "what the provider says that the call cost" })),
+});
+
 export const UsageEvent = strictObject({
   request_id: Type.String({ description: "req_…: the x-request-id of the answer" }),
   attempt: Type.Integer(),
@@ -35,6 +53,7 @@ export const UsageEvent = strictObject({
   cached_input_tokens: Type.Integer({ description: "part of input_tokens" }),
   cache_write_tokens: Type.Integer({ description: "part of input_tokens: put into the provider's cache" }),
   reasoning_tokens: Type.Integer({ description: "part of output_tokens" }),
+  units: Type.Union([UsageUnits, Type.Null()], { description: "what is not billed as plain text tokens" }),
   usage_source: Type.String({ description: "who counted: provider, counted (by us), bound (the most it can have been), none" }),
   cost_nanos: Nanos,
   price: Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()]),

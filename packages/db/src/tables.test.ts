@@ -297,6 +297,7 @@ const columns: Columns = {
     cached_input_tokens: "int8",
     cache_write_tokens: "int8",
     reasoning_tokens: "int8",
+    units: "jsonb?",
     usage_source: "text",
     cost_nanos: "int8",
     reserved_nanos: "int8",

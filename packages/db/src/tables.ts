@@ -203,6 +203,7 @@ export interface Tables extends KeyTables {
     cached_input_tokens: Generated<bigint>;
     cache_write_tokens: Generated<bigint>;
     reasoning_tokens: Generated<bigint>;
+    units: ColumnType<unknown, string | null | undefined, string | null>;
     usage_source: "provider" | "counted" | "bound" | "none";
     cost_nanos: bigint;
     reserved_nanos: Generated<bigint>;

@@ -3,7 +3,8 @@ import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } fr
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
-import { type Price, priceDocument, priceOf } from "../settings/price.ts";
+import { priceDocument } from "../settings/price-document.ts";
+import { type Bound, boundCost, type Price, priceOf } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -44,7 +45,7 @@ export interface CallLedger {
    * Sets aside what the call can cost at most and writes it down: from here on the upstream may be called.
    * @throws Problem `budget_exceeded`, or `unavailable` when neither can be done
    */
-  begin(bound: TokenUsage): Promise<void>;
+  begin(bound: Bound): Promise<void>;
   firstByte(): void;
   /** Charges the call and writes down how it ended; only the first end counts. Returns what it cost. */
   finish(end: CallEnd): NanoDollars;
@@ -60,7 +61,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   const elapsedMs = () => Math.round(deps.clock.monotonic() - startedAt);
   const row = emptyRow(origin, deps.clock.now());
   let model: Model | undefined;
-  let bound: TokenUsage = noTokens;
+  let bound: Bound = noTokens;
   let reservation: Reservation | undefined;
   let begun = false;
   let ended = false;
@@ -119,10 +120,10 @@ async function setAside(
   deps: LedgerDeps,
   { payer, requestId, warn }: CallOrigin,
   row: UsageRow,
-  { bound, id, price }: { bound: TokenUsage; id: string; price: Price },
+  { bound, id, price }: { bound: Bound; id: string; price: Price },
 ): Promise<Reservation | undefined> {
   row.price = priceDocument(price);
-  const amount = priceOf(bound, price);
+  const amount = boundCost(bound, price);
   // What can cost nothing needs nobody's money.
   if (amount === 0n) return undefined;
   const reservation = await deps.budgets.reserve({ payer, model: id, amount, requestId });
@@ -140,6 +141,8 @@ function chargeOf(
   { tokens, reserved }: { tokens: TokenUsage; reserved: NanoDollars },
 ): NanoDollars {
   if (price === undefined || price === "free") return 0n;
+  if (end.usage.source === "bound") return reserved;
+  if (end.usage.source === "none") return 0n;
   const cost = priceOf(tokens, price);
   return end.usage.source === "provider" || cost < reserved ? cost : reserved;
 }
@@ -206,5 +209,6 @@ function tokenColumns(tokens: TokenUsage) {
     cachedInputTokens: tokens.cachedInput,
     cacheWriteTokens: tokens.cacheWrite + tokens.cacheWriteHour,
     reasoningTokens: tokens.reasoning,
+    units: tokens.units ?? null,
   };
 }

@@ -14,6 +14,8 @@ interface ModelFacts {
   provider: string;
   upstreamModel: string;
   contextTokens: number;
+  /** Input that the provider surely never takes more of; absent: nobody but the file says how long the context is. */
+  longestInput?: number | undefined;
   /** 0 for embeddings. */
   maxOutputTokens: number;
   price: Price | "free";
@@ -97,13 +99,14 @@ export function embeddedModel(local: LocalModel): EmbeddedModel {
 }
 
 export function remoteModel(settings: ModelSettings, upstream: Upstream): RemoteModel {
-  const { id, kind, provider, upstreamModel, contextTokens, maxOutputTokens, price } = settings;
+  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, price } = settings;
   return {
     id,
     kind,
     provider,
     upstreamModel,
     contextTokens,
+    longestInput,
     maxOutputTokens,
     price,
     demo: false,

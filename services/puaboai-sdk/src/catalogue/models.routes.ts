@@ -1,7 +1,7 @@
 import { Model as ModelDocument, ModelList } from "@nexus/contracts/gateway";
 import { assert } from "@nexus/core";
 import { type App, callerOf } from "@nexus/http";
-import { priceDocument } from "../settings/price.ts";
+import { priceDocument } from "../settings/price-document.ts";
 import { type Catalogue, mayUse, type Model } from "./catalogue.ts";
 import { writesTokens } from "./model-kind.ts";
 import type { Route } from "./route.ts";

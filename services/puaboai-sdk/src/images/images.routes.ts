@@ -26,10 +26,20 @@ export function addImageRoutes(app: App, deps: CallDeps): void {
     body: ImageRequest,
     kind: "images",
     wire: imagesWire,
-    reads: ["n", "stream"],
+    reads: ["n", "stream", "size", "quality"],
     choicesIn: (fields) => {
       if (fields.flag("stream") === true) fields.refuse("stream", "must be false: images come whole");
       return fields.count("n", mostImages) ?? 1;
     },
+    unitsIn: (fields, images) => {
+      const [size, quality] = [fields.text("size", 20), fields.text("quality", 20)];
+      return { images, ...kindOf(size, quality) };
+    },
   });
+}
+
+/** What is left to the provider may be the dearest. */
+function kindOf(size: string | undefined, quality: string | undefined): { imageKind?: string } {
+  if (size === undefined || size === "auto" || quality === "auto") return {};
+  return { imageKind: quality === undefined ? size : `${size}/${quality}` };
 }

@@ -1,5 +1,6 @@
 /** The figures of Anthropic's Messages API: what came from the cache and what went into it stands beside `input_tokens`. */
-import { isCount, isObject, noTokens, type TokenUsage } from "../usage/token-usage.ts";
+import { countIn, isCount, isObject, noTokens, type TokenUsage } from "../usage/token-usage.ts";
+import { withUnits } from "../usage/units.ts";
 
 /**
  * Adds what one `usage` object tells to what is known: a stream tells its input first, and its output, counted from the
@@ -13,7 +14,15 @@ export function mergeUsage(known: TokenUsage | undefined, value: unknown): Token
   if (plain === undefined && output === undefined) return known;
   const cachedInput = count("cache_read_input_tokens") ?? 0;
   const was = known ?? noTokens;
-  if (plain === undefined) return { ...was, output: output ?? was.output };
+  const searches = countIn(value["server_tool_use"], "web_search_requests");
+  const thinking = countIn(value["output_tokens_details"], "thinking_tokens");
+  if (plain === undefined)
+    return {
+      ...was,
+      output: output ?? was.output,
+      reasoning: thinking ?? was.reasoning,
+      ...withUnits({ searches: searches ?? was.units?.searches }),
+    };
   const written = count("cache_creation_input_tokens") ?? 0;
   const lifetimes = value["cache_creation"];
   const hour =
@@ -24,6 +33,7 @@ export function mergeUsage(known: TokenUsage | undefined, value: unknown): Token
     cachedInput,
     cacheWrite: Math.max(0, written - hour),
     cacheWriteHour: Math.min(hour, written),
-    reasoning: 0,
+    reasoning: thinking ?? was.reasoning,
+    ...withUnits({ searches: searches ?? was.units?.searches }),
   };
 }

@@ -1,6 +1,6 @@
 import type { Problem, RequestId } from "@nexus/core";
 import { problemDocument } from "@nexus/http";
-import { noTokens, isCount, isObject, type TokenUsage } from "../usage/token-usage.ts";
+import { readInputOutputUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -9,26 +9,12 @@ import type { WireFormat } from "../wire/wire-format.ts";
 export const responsesWire = {
   name: "openai-responses",
   path: "/responses",
-  findUsage: (answer) => readUsage(memberAt(answer, ["usage"])),
+  findUsage: (answer) => readInputOutputUsage(memberAt(answer, ["usage"])),
   withoutFigures: "text",
   openFrameReader: () => readResponsesFrame,
   errorFrame,
   passingRequestHeaders: [],
 } as const satisfies WireFormat;
-
-/** What it counts: what came from the cache is part of the input, reasoning part of the output. */
-function readUsage(value: unknown): TokenUsage | undefined {
-  if (!isObject(value) || !isCount(value["input_tokens"])) return undefined;
-  const { input_tokens: input, output_tokens: output } = value;
-  const cached = detail(value["input_tokens_details"], "cached_tokens");
-  const reasoning = detail(value["output_tokens_details"], "reasoning_tokens");
-  return { ...noTokens, input, output: isCount(output) ? output : 0, cachedInput: Math.min(cached, input), reasoning };
-}
-
-function detail(details: unknown, name: string): number {
-  const value = isObject(details) ? details[name] : undefined;
-  return isCount(value) ? value : 0;
-}
 
 /** The events that end a stream; each carries the whole answer with its figures. */
 const last: ReadonlySet<string> = new Set(["response.completed", "response.incomplete", "response.failed"]);
@@ -43,7 +29,7 @@ const readResponsesFrame: FrameReader = (frame, data, state) => {
   if (type === "error" || type === "response.failed") state.failed = true;
   if (last.has(type)) {
     state.done = true;
-    state.usage = readUsage(memberAt(dataOf(frame), ["response", "usage"]));
+    state.usage = readInputOutputUsage(memberAt(dataOf(frame), ["response", "usage"]));
   }
   return "control";
 };

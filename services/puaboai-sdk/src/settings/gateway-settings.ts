@@ -5,8 +5,9 @@ import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
-import { type Price, readPrice } from "./price.ts";
+import type { Price } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
+import { readPrice } from "./read-price.ts";
 import { readRoutes, type RouteSettings } from "./route-settings.ts";
 import { fieldsOf, itemsOf, parseYamlFile, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
@@ -19,6 +20,8 @@ export interface ModelSettings {
   kind: ModelKind;
   /** Longest input and output together, tokens. */
   contextTokens: number;
+  /** Input that the provider surely never takes more of, as a list says; absent: `contextTokens` is only what the file says. */
+  longestInput?: number | undefined;
   /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
   price: Price | "free";
@@ -109,14 +112,16 @@ function readModel(file: YamlFile, fields: YamlFields, providers: readonly Provi
   const provider = fields.text("provider");
   const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 }) ?? id;
   const kind = fields.oneOf("kind", modelKindNames);
-  const baseUrl = providers.find(({ name }) => name === provider)?.baseUrl;
-  const listed = kind === "chat" && upstreamModel !== undefined ? findListedModel(baseUrl, upstreamModel) : undefined;
+  const spoken = providers.find(({ name }) => name === provider);
+  const listed = kind === "chat" && upstreamModel !== undefined ? findListedModel(spoken?.baseUrl, upstreamModel) : undefined;
   const listedContext = fields.has("context_tokens") ? undefined : listed?.contextTokens;
   const contextTokens = listedContext ?? fields.integer("context_tokens", { min: 1, max: 100_000_000 });
   const maxOutputTokens = readMaxOutput(fields, kind, listed);
-  const price = readListedPrice(fields, listed) ?? readPrice(file, fields, kind);
+  const writesWhenAsked = spoken?.wireFormats.includes("anthropic-messages") === true;
+  const price = readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked });
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
-  return { id, provider, upstreamModel, kind, contextTokens, maxOutputTokens, price };
+  const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
+  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, price };
 }
 
 function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: ListedModel | undefined): number | undefined {

@@ -4,7 +4,7 @@ import { providerKinds } from "../providers/provider-kinds.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { parseGatewaySettings } from "./gateway-settings.ts";
 import { findListedModel, listedModelsOf } from "./listed-models.ts";
-import { priceOf } from "./price.ts";
+import { boundCost, priceOf } from "./price.ts";
 
 const openai = "https://api.openai.com/v1";
 const every = providerKinds.flatMap(({ baseUrl }) => listedModelsOf(baseUrl).map((model) => ({ baseUrl, model })));
@@ -44,10 +44,11 @@ test("longer input is billed by its tier, the whole call", () => {
   );
 });
 
-test("a model whose cache writes are dearer is listed only where the gateway reads them", () => {
+test("where a cache is written unasked and for more than reading costs, a bound counts it", () => {
   for (const { baseUrl, model } of every)
     for (const rates of [model.price, ...(model.price.tiers ?? [])])
-      if (baseUrl !== "https://api.anthropic.com/v1") expect(rates.cacheWrite).toBe((rates.input * 125n + 99n) / 100n);
+      if (baseUrl !== "https://api.anthropic.com/v1" && rates.cacheWrite > rates.input)
+        expect(model.price.writesUnasked).toBe(true);
 });
 
 test("no rate of a list is free by mistake, dearer from the cache than fresh, or lower in a longer tier", () => {
@@ -66,11 +67,12 @@ test("no rate of a list is free by mistake, dearer from the cache than fresh, or
 
 test("what a bound costs is never less than what is consumed within it", () => {
   for (const { model } of every) {
-    const limits = { contextTokens: model.contextTokens ?? 1_000_000, maxOutputTokens: model.maxOutputTokens };
+    const contextTokens = model.contextTokens ?? 1_000_000;
+    const limits = { contextTokens, longestInput: contextTokens, maxOutputTokens: model.maxOutputTokens };
     for (const bodyBytes of [10, 150_000, 300_000, 10_000_000]) {
       const call = { bodyBytes, hasMedia: false, outputCap: undefined, choices: 1, writesCache: true };
       const bound = boundUsage(call, limits);
-      const most = priceOf(bound, model.price);
+      const most = boundCost(bound, model.price);
       for (const part of [0, 0.3, 1]) {
         const input = Math.floor(bound.input * part);
         for (const kind of ["cachedInput", "cacheWrite", "cacheWriteHour", undefined] as const)

@@ -1,6 +1,7 @@
 /** Limits and prices of known models, as a dated list tells them that tools/prices writes. */
 import { readFileSync } from "node:fs";
 import { nanosFromDollars } from "@nexus/core";
+import type { ProviderKind } from "../providers/provider-kind.ts";
 import { providerKinds } from "../providers/provider-kinds.ts";
 import { percentOf, type Price, type Rates } from "./price.ts";
 
@@ -39,37 +40,49 @@ function readList(): List {
 export function findListedModel(baseUrl: string | undefined, model: string): ListedModel | undefined {
   const rows = rowsAt(baseUrl);
   const row = rows && Object.hasOwn(rows, model) ? rows[model] : undefined;
-  return row && listedModel(row);
+  return row && listedModel(row, kindAt(baseUrl));
 }
 
 /** Every model that is listed for an address. @internal */
 export function listedModelsOf(baseUrl: string | undefined): ListedModel[] {
-  return Object.values(rowsAt(baseUrl) ?? {}).map(listedModel);
+  return Object.values(rowsAt(baseUrl) ?? {}).map((row) => listedModel(row, kindAt(baseUrl)));
 }
 
 function rowsAt(baseUrl: string | undefined): Record<string, ModelRow> | undefined {
-  const kind = baseUrl === undefined ? undefined : providerKinds.find((one) => one.baseUrl === baseUrl);
+  const kind = kindAt(baseUrl);
   return kind && readList().providers[kind.name];
 }
 
-function listedModel(row: ModelRow): ListedModel {
+function kindAt(baseUrl: string | undefined): ProviderKind | undefined {
+  return baseUrl === undefined ? undefined : providerKinds.find((one) => one.baseUrl === baseUrl);
+}
+
+function listedModel(row: ModelRow, kind: ProviderKind | undefined): ListedModel {
   const { head } = readList();
-  const tiers = row.tiers?.map((tier) => ({ above: tier.above, ...ratesOf(tier) }));
+  const writesWhenAsked = kind?.wireFormats.includes("anthropic-messages") === true;
+  const tiers = row.tiers?.map((tier) => ({ above: tier.above, ...ratesOf(tier, writesWhenAsked) }));
   return {
     contextTokens: row.context_tokens,
     maxOutputTokens: row.max_output_tokens,
-    price: { ...ratesOf(row), ...(tiers ? { tiers } : {}), source: head.sources.join(", "), effective: head.taken },
+    price: {
+      ...ratesOf(row, writesWhenAsked),
+      ...(tiers ? { tiers } : {}),
+      ...(row.cache_write !== undefined && !writesWhenAsked ? { writesUnasked: true } : {}),
+      source: head.sources.join(", "),
+      effective: head.taken,
+    },
   };
 }
 
-/** What is not told is the dearest that is asked for it anywhere: no discount, and what those who bill writes to a cache ask. */
-function ratesOf(row: RatesRow): Rates {
+/** What is not told has no discount. Those who bill writes to a cache and tell no price of it ask what Anthropic asks. */
+function ratesOf(row: RatesRow, writesWhenAsked: boolean): Rates {
   const input = nanosFromDollars(row.input);
   return {
     input,
     output: nanosFromDollars(row.output),
     cachedInput: row.cached_input === undefined ? input : nanosFromDollars(row.cached_input),
-    cacheWrite: row.cache_write === undefined ? percentOf(input, 125n) : nanosFromDollars(row.cache_write),
+    cacheWrite:
+      row.cache_write === undefined ? percentOf(input, writesWhenAsked ? 125n : 100n) : nanosFromDollars(row.cache_write),
     cacheWriteHour: percentOf(input, 200n),
   };
 }

@@ -1,9 +1,9 @@
-import { costOf, nanosFromDollars, type NanoDollars } from "@nexus/core";
-import { type ModelKind, writesTokens } from "../catalogue/model-kind.ts";
-import type { TokenUsage } from "../usage/token-usage.ts";
-import { fieldsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+/** What a call costs, and what it can cost at most. */
+import type { NanoDollars } from "@nexus/core";
+import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
+import type { Units } from "../usage/units.ts";
 
-/** What tokens cost: nano-dollars for a million of them. */
+/** What tokens cost: nano-dollars for a million of them. A kind without a rate of its own costs what text costs. */
 export interface Rates {
   input: NanoDollars;
   output: NanoDollars;
@@ -12,6 +12,27 @@ export interface Rates {
   /** For input that the provider put into its cache, for minutes and for an hour. */
   cacheWrite: NanoDollars;
   cacheWriteHour: NanoDollars;
+  audioInput?: NanoDollars;
+  cachedAudioInput?: NanoDollars;
+  audioOutput?: NanoDollars;
+  imageInput?: NanoDollars;
+  cachedImageInput?: NanoDollars;
+  imageOutput?: NanoDollars;
+}
+
+/** What is billed beside tokens: nano-dollars. */
+export interface Fees {
+  /** For a call that was answered. */
+  call?: NanoDollars;
+  /** For a minute of sound, of which a call is billed so many seconds at least. */
+  minute?: NanoDollars;
+  minimumSeconds?: number;
+  /** For a million characters of text that is spoken. */
+  millionCharacters?: NanoDollars;
+  /** For an image, by size and quality, either of them, or `default`. */
+  images?: Readonly<Record<string, NanoDollars>>;
+  /** For a search of the web. */
+  search?: NanoDollars;
 }
 
 export interface Price extends Rates {
@@ -20,100 +41,146 @@ export interface Price extends Rates {
    * what a bound costs is never less than what is consumed within it.
    */
   tiers?: readonly (Rates & { above: number })[];
+  fees?: Fees;
+  /** What the provider says that a call cost is charged, and the figures here only bound it. */
+  isTold?: boolean;
+  /** The provider puts input into its cache without being asked, at the price of `cacheWrite`. */
+  writesUnasked?: boolean;
   /** Where the figures come from and since when they hold. */
   source: string;
   effective: string;
 }
 
-/** The cost of a call; each part is rounded up, so that many small calls cannot be had for nothing. */
+/** The most that a call can consume. */
+export interface Bound extends TokenUsage {
+  /** Any part of the input may be sound or an image. */
+  hasMedia?: boolean;
+}
+
+const million = 1_000_000n;
+
+/** The cost of a call, rounded up, so that many small calls cannot be had for nothing. */
 export function priceOf(usage: TokenUsage, price: Price): NanoDollars {
-  const { input, cacheWrite, cacheWriteHour } = usage;
-  const rates: Rates = price.tiers?.findLast(({ above }) => input > above) ?? price;
-  const cached = Math.min(usage.cachedInput, input);
-  // Parts that are more than the whole are a provider's mistake; each is billed, and nothing twice.
-  const plain = Math.max(0, input - cached - cacheWrite - cacheWriteHour);
-  return (
-    costOf(plain, rates.input) +
-    costOf(cached, rates.cachedInput) +
-    costOf(cacheWrite, rates.cacheWrite) +
-    costOf(cacheWriteHour, rates.cacheWriteHour) +
-    costOf(usage.output, rates.output)
+  const { units } = usage;
+  if (price.isTold && units?.toldCost !== undefined) return BigInt(units.toldCost);
+  const rates = ratesAt(price, usage.input);
+  return roundedUp(inputCost(usage, rates) + outputCost(usage, rates) + (price.fees ? feesOf(usage, price.fees) : 0n));
+}
+
+/** What a call can cost at most: everything at the dearest rate that may hold for it. */
+export function boundCost(bound: Bound, price: Price): NanoDollars {
+  const rates = ratesAt(price, bound.input);
+  const { input, cachedInput, cacheWrite, cacheWriteHour, output, audioOutput, imageOutput } = rates;
+  const asked = bound.cacheWriteHour > 0 ? [cacheWrite, cacheWriteHour] : [];
+  const media = bound.hasMedia ? [rates.audioInput, rates.imageInput, rates.cachedAudioInput, rates.cachedImageInput] : [];
+  const dearestInput = dearest(input, cachedInput, price.writesUnasked ? cacheWrite : 0n, ...asked, ...media);
+  return roundedUp(
+    BigInt(bound.input) * dearestInput +
+      BigInt(bound.output) * dearest(output, audioOutput, imageOutput) +
+      (price.fees ? feesOf(bound, price.fees) : 0n),
   );
 }
 
-/** As it is stamped on a usage row. */
-export function priceDocument(price: Price) {
-  return {
-    ...ratesDocument(price),
-    ...(price.tiers ? { tiers: price.tiers.map((tier) => ({ above: tier.above, ...ratesDocument(tier) })) } : {}),
-    unit: "nanos_per_million_tokens" as const,
-    source: price.source,
-    effective: price.effective,
+function ratesAt(price: Price, input: number): Rates {
+  return price.tiers?.findLast(({ above }) => input > above) ?? price;
+}
+
+/** In millionths of a nano-dollar, as all sums here. */
+function inputCost(usage: TokenUsage, rates: Rates): bigint {
+  const { input, cacheWrite, cacheWriteHour } = usage;
+  const cached = Math.min(usage.cachedInput, input);
+  const media = usage.units && mediaInput(usage.units, rates, { input, cached });
+  const text = input - (media?.tokens ?? 0);
+  const cachedText = Math.min(cached - (media?.cached ?? 0), text);
+  // Parts that are more than the whole are a provider's mistake; each is billed, and nothing twice. Media have been billed.
+  const most = media?.tokens ? text - cachedText : Infinity;
+  const hour = Math.min(cacheWriteHour, most);
+  const minutes = Math.min(cacheWrite, most - hour);
+  const plain = Math.max(0, text - cachedText - hour - minutes);
+  return (
+    BigInt(plain) * rates.input +
+    BigInt(cachedText) * rates.cachedInput +
+    BigInt(minutes) * rates.cacheWrite +
+    BigInt(hour) * rates.cacheWriteHour +
+    (media?.cost ?? 0n)
+  );
+}
+
+/**
+ * The sound and images of the input that have a rate of their own. Where nobody says what of them came from the cache, it was the
+ * text first, for which a cache saves least.
+ */
+function mediaInput(
+  units: Units,
+  rates: Rates,
+  { input, cached }: { input: number; cached: number },
+): { tokens: number; cached: number; cost: bigint } {
+  const { audioInput, imageInput } = rates;
+  const audio = audioInput === undefined ? 0 : Math.min(units.audioInput ?? 0, input);
+  const image = imageInput === undefined ? 0 : Math.min(units.imageInput ?? 0, input - audio);
+  const text = input - audio - image;
+  let beyondText = Math.max(0, cached - text);
+  const take = (told: number | undefined, most: number, left: number): number => {
+    const taken = Math.min(Math.max(told ?? 0, Math.min(beyondText, most)), most, left);
+    beyondText = Math.max(0, beyondText - taken);
+    return taken;
   };
+  const cachedAudio = take(units.cachedAudioInput, audio, cached);
+  const cachedImage = take(units.cachedImageInput, image, cached - cachedAudio);
+  const cost =
+    BigInt(audio - cachedAudio) * (audioInput ?? 0n) +
+    BigInt(cachedAudio) * (rates.cachedAudioInput ?? audioInput ?? 0n) +
+    BigInt(image - cachedImage) * (imageInput ?? 0n) +
+    BigInt(cachedImage) * (rates.cachedImageInput ?? imageInput ?? 0n);
+  return { tokens: audio + image, cached: cachedAudio + cachedImage, cost };
 }
 
-function ratesDocument(rates: Rates) {
-  return {
-    input: rates.input.toString(),
-    output: rates.output.toString(),
-    cached_input: rates.cachedInput.toString(),
-    cache_write: rates.cacheWrite.toString(),
-    cache_write_1h: rates.cacheWriteHour.toString(),
-  };
+function outputCost({ output, units }: TokenUsage, rates: Rates): bigint {
+  if (!units) return BigInt(output) * rates.output;
+  const audio = rates.audioOutput === undefined ? 0 : Math.min(units.audioOutput ?? 0, output);
+  const image = rates.imageOutput === undefined ? 0 : Math.min(units.imageOutput ?? 0, output - audio);
+  return (
+    BigInt(output - audio - image) * rates.output +
+    BigInt(audio) * (rates.audioOutput ?? 0n) +
+    BigInt(image) * (rates.imageOutput ?? 0n)
+  );
 }
 
-/** `free`, or dollars for a million tokens with their source and date. `undefined` after a fault. */
-export function readPrice(file: YamlFile, model: YamlFields, kind: ModelKind | undefined): Price | "free" | undefined {
-  const node = model.child("price");
-  if (!model.has("price")) return model.refuse("price", "is required: `free`, or what a million tokens cost");
-  if (scalarSource(node) === "free") return "free";
-  if (scalarSource(node) === "listed")
-    return model.refuse("price", "is `listed`, but no list has this model at its provider: tell what a million tokens cost");
-  const fields = fieldsOf(file, node, `${model.path}.price`);
-  if (!fields) return undefined;
-  fields.oneOf("unit", ["usd_per_million_tokens"]);
-  const input = dollars(fields, "input");
-  // Such a model answers no tokens.
-  const output = kind !== undefined && !writesTokens(kind) && !fields.has("output") ? 0n : dollars(fields, "output");
-  const cachedInput = fields.has("cached_input") ? dollars(fields, "cached_input") : input;
-  const cacheWrite = fields.has("cache_write") ? dollars(fields, "cache_write") : usualWrite(input, 125n);
-  const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usualWrite(input, 200n);
-  const source = fields.text("source");
-  const effective = fields.text("effective", {
-    pattern: /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/,
-    saying: "must be a date like 2026-01-31",
-  });
-  fields.finish();
-  if (input === undefined || output === undefined || cachedInput === undefined || !source || !effective) return undefined;
-  if (cacheWrite === undefined || cacheWriteHour === undefined) return undefined;
-  if (cacheWriteHour < input || cacheWriteHour < cacheWrite)
-    return fields.refuse(
-      "cache_write_1h",
-      "must not be below input and cache_write: a bound counts input that may be cached at it",
-    );
-  if (cachedInput > input)
-    return fields.refuse("cached_input", "must not be above input: a call's bound counts all of its input at `input`");
-  return { input, output, cachedInput, cacheWrite, cacheWriteHour, source, effective };
+function feesOf(usage: TokenUsage, fees: Fees): bigint {
+  const { seconds = 0, characters = 0, images = 0, imageKind, searches = 0 } = usage.units ?? {};
+  const billedSeconds = seconds > 0 ? Math.max(seconds, fees.minimumSeconds ?? 0) : 0;
+  return (
+    (isNothing(usage) ? 0n : (fees.call ?? 0n) * million) +
+    (BigInt(billedSeconds) * (fees.minute ?? 0n) * million + 59n) / 60n +
+    BigInt(characters) * (fees.millionCharacters ?? 0n) +
+    BigInt(images) * imageRate(fees.images, imageKind) * million +
+    BigInt(searches) * (fees.search ?? 0n) * million
+  );
 }
 
-/** What those who bill it ask: 1.25 times the input for minutes, twice for an hour (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching). */
-function usualWrite(input: NanoDollars | undefined, percent: bigint): NanoDollars | undefined {
-  return input === undefined ? undefined : percentOf(input, percent);
+/** A call that consumed nothing, such as one that counts tokens. */
+function isNothing(usage: TokenUsage): boolean {
+  return usage === noTokens || (usage.input === 0 && usage.output === 0 && usage.units === undefined);
+}
+
+/** By size and quality, by either, or the dearest where neither is told or known. */
+function imageRate(images: Fees["images"], kind: string | undefined): NanoDollars {
+  if (!images) return 0n;
+  const [size = "", quality = ""] = kind?.split("/") ?? [];
+  const names = kind === undefined ? [] : [kind, size, quality];
+  const found = names.find((name) => Object.hasOwn(images, name));
+  return (found === undefined ? undefined : images[found]) ?? dearest(...Object.values(images));
+}
+
+function dearest(...rates: (NanoDollars | undefined)[]): NanoDollars {
+  return rates.reduce<NanoDollars>((most, rate) => (rate !== undefined && rate > most ? rate : most), 0n);
+}
+
+function roundedUp(millionths: bigint): NanoDollars {
+  return (millionths + million - 1n) / million;
 }
 
 /** Rounded up. */
 export function percentOf(rate: NanoDollars, percent: bigint): NanoDollars {
   return (rate * percent + 99n) / 100n;
-}
-
-function dollars(fields: YamlFields, name: string): NanoDollars | undefined {
-  const text = fields.text(name);
-  if (text === undefined) return undefined;
-  try {
-    const nanos = nanosFromDollars(text);
-    if (nanos <= nanosFromDollars("1000000")) return nanos;
-    return fields.refuse(name, "must be at most 1000000 dollars for a million tokens");
-  } catch {
-    return fields.refuse(name, 'must be dollars for a million tokens, such as "2.50"');
-  }
 }

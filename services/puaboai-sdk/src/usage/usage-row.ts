@@ -1,4 +1,5 @@
 import type { NanoDollars } from "@nexus/core";
+import type { Units } from "./units.ts";
 
 /** One call as it stands in `usage_events`; ids are uuids. */
 export interface UsageRow {
@@ -30,6 +31,8 @@ export interface UsageRow {
   /** Part of `inputTokens` that the provider put into its cache. */
   cacheWriteTokens: number;
   reasoningTokens: number;
+  /** What is not billed as plain text tokens. A journal of an earlier version does not tell it. */
+  units?: Readonly<Units> | null;
   usageSource: "provider" | "counted" | "bound" | "none";
   cost: NanoDollars;
   /** Every account that the call is charged to; uuids. */

@@ -91,6 +91,7 @@ function present(row: StoredUsage): UsageEvent {
     cached_input_tokens: Number(row.cached_input_tokens),
     cache_write_tokens: Number(row.cache_write_tokens),
     reasoning_tokens: Number(row.reasoning_tokens),
+    units: row.units as UsageEvent["units"],
     usage_source: row.usage_source,
     cost_nanos: row.cost_nanos.toString(),
     price: row.price as Record<string, unknown> | null,

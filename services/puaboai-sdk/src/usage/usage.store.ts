@@ -1,18 +1,19 @@
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 import type { Charge } from "../budgets/settle-budgets.ts";
+import { unitsDocument } from "./units.ts";
 import type { UsageRow } from "./usage-row.ts";
 
 /** The columns of a row as they travel, in one JSON parameter: the statement's text is the same for any number of rows. */
 const columns =
   sql.raw(`occurred_at timestamptz, request_id uuid, attempt smallint, organization_id uuid, key_id uuid, user_id uuid,
   endpoint text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
-  input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, usage_source text,
+  input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, units jsonb, usage_source text,
   cost_nanos bigint, account_ids uuid[], budget_decision jsonb, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
   client_request_id text, trace_id text`);
 const names =
   sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, model, provider, upstream_model,
-  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, usage_source,
+  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, units, usage_source,
   cost_nanos, account_ids, budget_decision, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
 
 /**
@@ -65,6 +66,7 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     // A journal of an earlier version does not tell them.
     cache_write_tokens: row.cacheWriteTokens ?? 0,
     reasoning_tokens: row.reasoningTokens,
+    units: row.units ? unitsDocument(row.units) : null,
     usage_source: row.usageSource,
     cost_nanos: row.cost.toString(),
     account_ids: row.accountIds,

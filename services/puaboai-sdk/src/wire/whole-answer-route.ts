@@ -8,6 +8,7 @@ import { requireKind } from "../catalogue/catalogue.ts";
 import type { ModelKind } from "../catalogue/model-kind.ts";
 import type { FieldReader } from "../json/read-fields.ts";
 import { setMember, splice } from "../json/splice.ts";
+import type { Units } from "../usage/units.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { readRequest } from "./read-request.ts";
 import { speakersOf } from "./require-wire-format.ts";
@@ -26,6 +27,8 @@ interface WholeAnswerRoute {
   reads: readonly string[];
   /** How many answers are asked for; refuses what cannot be counted. */
   choicesIn(fields: FieldReader): number;
+  /** What of it is billed beside tokens; asked after `choicesIn`. */
+  unitsIn?(fields: FieldReader, choices: number): Units;
 }
 
 export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswerRoute): void {
@@ -41,6 +44,7 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
       await withLedger(deps, { request, reply, endpoint }, async (call) => {
         const { scan, fields, model: name } = readRequest(call.body, wanted);
         const choices = route.choicesIn(fields);
+        const units = route.unitsIn?.(fields, choices);
         fields.finish();
         call.asked(name, false);
         const targets = speakersOf(deps.catalogue.targets(name, allowedModels(call.caller)), wire.name);
@@ -48,15 +52,27 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
           const { ledger, running } = call;
           requireKind(model, kind);
           // What is sent with the words, or by their side, only the context bounds.
-          const sized = { bodyBytes: call.body.length, hasMedia: true, outputCap: undefined, choices };
+          const sized = { bodyBytes: call.body.length, hasMedia: true, outputCap: undefined, choices, units };
           const bound = boundUsage(sized, model);
           const body = splice(call.body, [setMember(scan, "model", JSON.stringify(model.upstreamModel))]);
           await ledger.begin(bound);
           const asked = { stream: false, mayFallBack, countedInput: countedInput(sized, bound), logRefusal: deps.logRefusal };
-          await forwardCall({ reply, ledger, running, model, wire, body, ...asked });
+          await forwardCall({ reply, ledger, running, model, wire: billing(wire, units), body, ...asked });
         });
       });
       return reply;
     },
   });
+}
+
+/** An answer does not tell what was asked for, or only in words of its own. */
+function billing(wire: WireFormat, units: Units | undefined): WireFormat {
+  if (!units) return wire;
+  return {
+    ...wire,
+    findUsage: (answer) => {
+      const usage = wire.findUsage(answer);
+      return usage && { ...usage, units: { ...units, ...usage.units } };
+    },
+  };
 }

@@ -1,5 +1,5 @@
 /** Google's answers, whole and as a stream of such (https://ai.google.dev/api/generate-content#generatecontentresponse). */
-import { isCount, noTokens, type TokenUsage } from "../../../usage/token-usage.ts";
+import { readGeminiUsage } from "../../../usage/gemini-usage.ts";
 import {
   type Answer,
   type AnswerEvent,
@@ -19,7 +19,7 @@ export function readGeminiAnswer(body: JsonObject): Answer {
   const parts = listOf(candidate, "content", "parts").flatMap((part, index) => readPart(part, `${callIdBase(body)}_${index}`));
   const hasCalls = parts.some((part) => part.type === "toolCall");
   const finish = blocked === undefined ? finishOf(textOf(candidate, "finishReason"), hasCalls) : "filtered";
-  return { parts: joined(parts), finish, usage: readFigures(body["usageMetadata"]) };
+  return { parts: joined(parts), finish, usage: readGeminiUsage(body["usageMetadata"]) };
 }
 
 /** The model meant to call a tool and wrote something that is no call: an answer without it must not look whole. */
@@ -70,19 +70,6 @@ function finishOf(reason: string | undefined, hasCalls: boolean): FinishReason {
   }
 }
 
-/** Google counts thoughts beside the answer; here they are part of the output, as they are billed. */
-function readFigures(usage: unknown): TokenUsage | undefined {
-  const count = (name: string) => {
-    const found = memberOf(usage, name);
-    return isCount(found) ? found : 0;
-  };
-  if (!isJsonObject(usage) || !isCount(usage["promptTokenCount"])) return undefined;
-  const input = usage["promptTokenCount"] + count("toolUsePromptTokenCount");
-  const reasoning = count("thoughtsTokenCount");
-  const cachedInput = Math.min(count("cachedContentTokenCount"), input);
-  return { ...noTokens, input, output: count("candidatesTokenCount") + reasoning, cachedInput, reasoning };
-}
-
 /** Each event is an answer with the next piece; the stream has no last one. */
 export function openGeminiStreamReader(): StreamReader {
   let calls = 0;
@@ -102,7 +89,7 @@ export function openGeminiStreamReader(): StreamReader {
         { type: "toolInput", key, text: input },
       ];
     });
-    const usage = readFigures(chunk["usageMetadata"]);
+    const usage = readGeminiUsage(chunk["usageMetadata"]);
     if (usage) events.unshift({ type: "usage", usage });
     const reason = textOf(candidate, "finishReason");
     if (spoiled.has(reason))

@@ -1,5 +1,5 @@
 /** OpenAI's Responses answers, whole and as a stream (https://platform.openai.com/docs/api-reference/responses-streaming). */
-import { isCount, noTokens, type TokenUsage } from "../../../usage/token-usage.ts";
+import { readInputOutputUsage } from "../../../usage/token-usage.ts";
 import {
   type Answer,
   type AnswerEvent,
@@ -15,7 +15,7 @@ export function readResponsesAnswer(body: JsonObject): Answer {
   if (!Array.isArray(body["output"]) || body["status"] === "failed") throw notAnAnswer();
   const parts = listOf(body, "output").flatMap(readItem);
   const has = (type: AnswerPart["type"]) => parts.some((part) => part.type === type);
-  return { parts, finish: finishOf(body, has("toolCall"), has("refusal")), usage: readFigures(body) };
+  return { parts, finish: finishOf(body, has("toolCall"), has("refusal")), usage: readInputOutputUsage(body["usage"]) };
 }
 
 function readItem(item: unknown): AnswerPart[] {
@@ -52,22 +52,6 @@ function finishOf(response: unknown, hasCalls: boolean, hasRefusal: boolean): Fi
   if (textOf(response, "status") === "incomplete") return "length";
   if (hasCalls) return "toolCalls";
   return hasRefusal ? "refusal" : "stop";
-}
-
-function readFigures(response: unknown): TokenUsage | undefined {
-  const usage = memberOf(response, "usage");
-  const count = (...path: string[]) => {
-    const found = memberOf(usage, ...path);
-    return isCount(found) ? found : 0;
-  };
-  if (!isJsonObject(usage) || !isCount(usage["input_tokens"])) return undefined;
-  return {
-    ...noTokens,
-    input: usage["input_tokens"],
-    output: count("output_tokens"),
-    cachedInput: Math.min(count("input_tokens_details", "cached_tokens"), usage["input_tokens"]),
-    reasoning: count("output_tokens_details", "reasoning_tokens"),
-  };
 }
 
 export function openResponsesStreamReader(): StreamReader {
@@ -131,7 +115,7 @@ function callReader() {
 }
 
 function lastEvents(response: unknown, hasCalls: boolean, hasRefusal: boolean): AnswerEvent[] {
-  const usage = readFigures(response);
+  const usage = readInputOutputUsage(memberOf(response, "usage"));
   const finish: AnswerEvent = { type: "finish", finish: finishOf(response, hasCalls, hasRefusal) };
   return [...(usage ? [{ type: "usage", usage } as const] : []), finish, { type: "end" }];
 }
