@@ -1068,6 +1068,13 @@ GRANT EXECUTE ON FUNCTION record_gateway_change(text, uuid, uuid) TO nexus_ai;
 -- text tokens, as an object with the parts that occurred. The columns of tokens keep their meaning and count all tokens.
 ALTER TABLE usage_events ADD COLUMN units jsonb;
 
+-- 20261123T1440_mark_hooked_calls.sql
+-- Calls that a kept answer answered (nobody was asked, cost 0), and what a guardrail did to a call: its name, never what it found.
+ALTER TABLE usage_events
+  ADD COLUMN cached_answer boolean NOT NULL DEFAULT false,
+  ADD COLUMN guardrail text CHECK (length(guardrail) <= 63),
+  ADD COLUMN guardrail_action text CHECK (guardrail_action IN ('block', 'redact', 'warn'));
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1105,6 +1112,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1350_read_members.sql', '62997df1a188f9b22c8684ac85bbe831da6ecec136ad2aec04fb08f1e57ab54b', 0),
   ('20261123T1400_let_the_gateway_record_changes.sql', 'e0260bf05b9cef51b02f8e478cad1d36b6b2c865692940e1b3afdd1b75ac0560', 0),
   ('20261123T1402_charge_several_budgets.sql', 'cbed43a9ba44a42293533bff13cc71146df5cc52b2d3e503a0e1e7d3576472e3', 0),
-  ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0);
+  ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
+  ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0);
 
 COMMIT;

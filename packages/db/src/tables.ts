@@ -212,6 +212,9 @@ export interface Tables extends KeyTables {
     price: ColumnType<unknown, string | null | undefined, string | null>;
     duration_ms: number;
     first_byte_ms: number | null;
+    cached_answer: Generated<boolean>;
+    guardrail: string | null;
+    guardrail_action: "block" | "redact" | "warn" | null;
     client_request_id: string | null;
     trace_id: string | null;
     recorded_at: Generated<Date>;

@@ -71,6 +71,7 @@ function callDeps(deps: Deps): CallDeps {
     gate: deps.gate,
     limits: deps.limits,
     runningCalls: deps.runningCalls,
+    hooks: deps.hooks,
     recorder: usage.recorder,
     budgets: deps.budgets,
     translate: (error) => toProblem(error, translate),

@@ -18,11 +18,13 @@ import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
 import { Budgets } from "./budgets/budgets.ts";
 import { followBudgets } from "./budgets/follow-budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
+import type { CallHooks } from "./calls/call-hooks.ts";
 import { openRunningCalls, type RunningCalls } from "./calls/running-calls.ts";
 import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
 import { openModels } from "./catalogue/open-models.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
+import { openCallHooks } from "./hooks/open-call-hooks.ts";
 import type { Credential, Upstream } from "./proxy/open-upstream.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
@@ -51,6 +53,8 @@ export interface Deps {
   usage: Usage;
   budgets: Budgets;
   gate: CallGate;
+  /** What is around calls; `undefined`: nothing. */
+  hooks: CallHooks | undefined;
   cursorSecret: Buffer;
 }
 
@@ -105,10 +109,11 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
   vault.follow(keys.verifier.feed);
   followBudgets({ feed: keys.verifier.feed, recorder: usage.recorder, budgets });
+  const metrics = createMetrics({ service: "puaboai-sdk" });
   return {
     config,
     logger,
-    metrics: createMetrics({ service: "puaboai-sdk" }),
+    metrics,
     clock,
     database,
     audit,
@@ -126,6 +131,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     usage,
     budgets,
     gate,
+    hooks: openHooks(config, { logger, metrics, clock }, opened),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
 }
@@ -211,6 +217,13 @@ async function openMetering(config: GatewayConfig, deps: { db: Db; audit: AuditW
     await usage.close();
   });
   return { usage, gate };
+}
+
+function openHooks(config: GatewayConfig, tools: Pick<Deps, "logger" | "metrics" | "clock">, opened: Close[]): Deps["hooks"] {
+  const given = { ...tools, redis: redisTargetFrom(config), secret: config.NEXUS_AUDIT_KEY };
+  const hooks = openCallHooks(config.NEXUS_GATEWAY_CONFIG, given);
+  if (hooks) opened.push(() => hooks.close());
+  return hooks;
 }
 
 function openCache(config: GatewayConfig, logger: Logger, opened: Close[]): Deps["redis"] {

@@ -14,6 +14,7 @@ import type { Catalogue, Model } from "../catalogue/catalogue.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
+import type { AnswerHooks, CallHooks, HookedCall } from "./call-hooks.ts";
 import { type CallLedger, type CallOrigin, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
 import { credentialOf } from "./credential.ts";
 import { payerOf } from "./payer.ts";
@@ -26,6 +27,8 @@ export interface CallDeps extends LedgerDeps {
   gate: CallGate;
   limits: Pick<KeyLimits, "admit">;
   runningCalls: RunningCalls;
+  /** `undefined`: calls pass as they are. */
+  hooks: CallHooks | undefined;
   /** Largest request body. */
   bodyLimitBytes: number;
   translate(error: unknown): Problem;
@@ -41,8 +44,10 @@ export interface OpenCall {
   nextAttempt(): void;
   running: RunningCall;
   caller: KeyCaller | PersonCaller;
-  /** As it came, whatever its content type. */
+  /** As it came, whatever its content type, or as guardrails left it. */
   body: Buffer;
+  /** What is done with its answer; `undefined`: it goes to the client as it is. */
+  hooks: AnswerHooks | undefined;
 }
 
 interface AskedCall {
@@ -83,6 +88,7 @@ async function runCall(
   };
   let attempts = 1;
   let named: Parameters<OpenCall["asked"]> = ["", false];
+  let hooked: HookedCall | undefined;
   deps.gate.enter();
   const running = deps.runningCalls.begin(caller, caller.kind === "key" ? credentialOf(request) : undefined);
   const call: OpenCall = {
@@ -91,14 +97,18 @@ async function runCall(
     nextAttempt: () => {
       call.ledger = openCallLedger(deps, { ...origin, attempt: ++attempts });
       call.ledger.asked(...named);
+      hooked?.nextAttempt(call.ledger);
     },
     running,
     caller,
     body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
+    hooks: undefined,
   };
   try {
     if (call.body.length === 0) throw new Problem("malformed_json", "the body is empty");
-    await work(call);
+    if (deps.hooks) hooked = await deps.hooks.open({ request, reply, endpoint, call, catalogue: deps.catalogue });
+    if (hooked) Object.assign(call, { body: hooked.body, hooks: hooked.answer });
+    if (!hooked?.isAnswered) await work(call);
   } catch (error) {
     const problem = deps.translate(error);
     call.ledger.refuse(problem);

@@ -41,6 +41,8 @@ export interface CallLedger {
   /** The client named this model, or this route. */
   asked(model: string, stream: boolean): void;
   routed(model: Model): void;
+  /** What the row tells beside, of guardrails and of the cache. */
+  note(told: Partial<Pick<UsageRow, "cachedAnswer" | "guardrail" | "guardrailAction">>): void;
   /**
    * Sets aside what the call can cost at most and writes it down: from here on the upstream may be called.
    * @throws Problem `budget_exceeded`, or `unavailable` when neither can be done
@@ -83,6 +85,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       model = chosen;
       Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
     },
+    note: (told) => void Object.assign(row, told),
     async begin(tokens) {
       bound = tokens;
       if (model && model.price !== "free")
@@ -108,8 +111,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       return charge;
     },
     refuse(problem) {
-      if (ended) return;
-      close({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usageSource: "none", cost: 0n });
+      if (!ended) close({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usageSource: "none", cost: 0n });
     },
     isEnded: () => ended,
     logFields: () => fieldsOf(row),

@@ -102,9 +102,10 @@ function inClientsFormat(
 function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Buffer; end: CallEnd }): void {
   // The account is written down before the client can have its last byte.
   const cost = call.ledger.finish(end);
+  const headers = { ...passingHeaders(head.headers), ...answerHeaders(call) };
+  if (end.outcome === "ok" && head.status === 200) call.hooks?.keepWhole(call.model, headers, body);
   takeOver(call, head.status, {
-    ...passingHeaders(head.headers),
-    ...answerHeaders(call),
+    ...headers,
     "content-length": body.length,
     "x-nexus-cost-nanos": cost.toString(),
   }).end(body);

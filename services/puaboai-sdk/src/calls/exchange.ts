@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "@nexus/http";
+import type { AnswerHooks } from "./call-hooks.ts";
 import type { CallLedger } from "./call-ledger.ts";
 import type { RunningCall } from "./running-calls.ts";
 
@@ -8,14 +9,19 @@ export interface Exchange {
   reply: FastifyReply;
   ledger: CallLedger;
   running: RunningCall;
+  /** What is done with the answer; `undefined`: it goes to the client as it is. */
+  hooks: AnswerHooks | undefined;
 }
 
 /**
  * Takes the answer out of the framework's hands: bytes go to the socket as they are, without serialising or copying.
  * The headers that every answer carries are on the response already.
  */
-export function takeOver(exchange: Exchange, status: number, headers: Record<string, string | number>): ServerResponse {
-  const { reply } = exchange;
+export function takeOver(
+  { reply }: Pick<Exchange, "reply">,
+  status: number,
+  headers: Record<string, string | number>,
+): ServerResponse {
   reply.hijack();
   return reply.raw.writeHead(status, headers);
 }

@@ -4,7 +4,8 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
-import { type SseState, sseTap } from "../wire/sse-tap.ts";
+import { type SseState, type SseTap, sseTap } from "../wire/sse-tap.ts";
+import type { StreamHooks } from "./call-hooks.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
@@ -18,6 +19,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   const tap = sseTap(call.wire.openFrameReader());
   let raw: ServerResponse | undefined;
   const held: Buffer[] = [];
+  const hooks = call.hooks?.openStream(call.model, answerHeaders(call));
 
   const settle = (outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void => {
     call.ledger.finish(endOf(call, tap.state(), { outcome, problem, isOut: raw !== undefined }));
@@ -46,26 +48,25 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   return {
     data(chunk) {
       call.ledger.firstByte();
-      const frames = inClientsFormat(call, tap.push(chunk));
+      const told = inClientsFormat(call, tap.push(chunk));
       const { done, failed } = tap.state();
+      const frames = told && hooks ? hooks.push(told, done) : told;
       if (isUndecided()) {
         if (frames) held.push(frames);
-        if (!failed) return true;
-        controls.abort();
-        fail(new UpstreamFailure("failed", true, { message: "the stream began with an error" }));
+        if (failed) fail(givenUp(controls, "the stream began with an error"));
         return true;
       }
       // The account is written down before the client can know that its answer is complete.
-      if (done) settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
+      if (done) settle(failed ? "error" : "ok", failed ? lateFailure : undefined);
       return frames === undefined || start().write(held.length > 0 ? Buffer.concat([...held.splice(0), frames]) : frames);
     },
     end() {
-      const rest = restOf(call, tap.end());
+      const rest = restOf(call, tap, hooks);
       const { failed, countedTokens, usage } = tap.state();
       if (isUndecided() || (!call.ledger.isEnded() && countedTokens === 0 && !usage)) {
-        return fail(new UpstreamFailure("failed", true, { message: "the stream was empty" }));
+        return fail(givenUp(controls, "the stream was empty"));
       }
-      settle(failed ? "error" : "ok", failed ? { status: 200, code: "upstream_failed" } : undefined);
+      settle(failed ? "error" : "ok", failed ? lateFailure : undefined);
       start().end(rest);
       controls.resolve();
     },
@@ -75,14 +76,25 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   };
 }
 
+/** Nothing more of this stream is wanted. */
+function givenUp(controls: SinkControls, message: string): UpstreamFailure {
+  controls.abort();
+  return new UpstreamFailure("failed", true, { message });
+}
+
+/** The provider said in its stream that it failed. */
+const lateFailure = { status: 200, code: "upstream_failed" };
+
 function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
   return frames && conversion ? conversion.frames(frames) : frames;
 }
 
 /** The end of the stream, and what a translation still has to say. */
-function restOf(call: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
-  const [rest, last] = [inClientsFormat(call, frames), call.conversion?.end()];
-  return rest && last ? Buffer.concat([rest, last]) : (rest ?? last);
+function restOf(call: ForwardedCall, tap: SseTap, hooks: StreamHooks | undefined): Buffer | undefined {
+  const [rest, last] = [inClientsFormat(call, tap.end()), call.conversion?.end()];
+  const all = rest && last ? Buffer.concat([rest, last]) : (rest ?? last);
+  const { done, failed } = tap.state();
+  return hooks ? hooks.end(all, done && !failed) : all;
 }
 
 interface StreamEnd {

@@ -29,7 +29,7 @@ export function addChatRoutes(app: App, deps: CallDeps): void {
         const targets = deps.catalogue.targets(chat.model, allowedModels(call.caller));
         await tryTargets(call, chatters(targets), async (model, mayFallBack) => {
           requireKind(model, "chat");
-          const exchange = { reply, ledger: call.ledger, running: call.running };
+          const exchange = { reply, ledger: call.ledger, running: call.running, hooks: call.hooks };
           if (model.upstream) return await forward(deps, call, { exchange, chat, model, mayFallBack });
           const asked = readLocalChat(chat);
           await call.ledger.begin(boundUsage({ ...chat, bodyBytes: call.body.length }, model));

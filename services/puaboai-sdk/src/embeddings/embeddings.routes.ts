@@ -21,14 +21,14 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
     schema: { summary: "OpenAI embeddings", tags: ["models"], body: RequestBody },
     handler: async (request, reply) => {
       await withLedger(deps, { request, reply, endpoint: "embeddings" }, async (call) => {
-        const { body, running } = call;
+        const { body, running, hooks } = call;
         const asked = readEmbeddingRequest(body);
         call.asked(asked.model, false);
         const targets = deps.catalogue.targets(asked.model, allowedModels(call.caller));
         await tryTargets(call, targets, async (model, mayFallBack) => {
           const { ledger } = call;
           requireKind(model, "embeddings");
-          const exchange = { reply, ledger, running };
+          const exchange = { reply, ledger, running, hooks };
           const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
           // Each of a list of inputs may fill the context: only the bytes bound them all.
           const bound = boundUsage(sized, { contextTokens: Infinity, maxOutputTokens: 0 });

@@ -87,6 +87,6 @@ function targetsOf(deps: CallDeps, call: OpenCall, asked: MessagesRequest): read
   return speakersOf(deps.catalogue.targets(asked.model, allowedModels(call.caller)), messagesWire.name);
 }
 
-function exchangeOf({ ledger, running }: OpenCall, { request, reply }: { request: FastifyRequest; reply: FastifyReply }) {
-  return { reply, ledger, running, headers: passingRequestHeaders(request, messagesWire) };
+function exchangeOf({ ledger, running, hooks }: OpenCall, { request, reply }: { request: FastifyRequest; reply: FastifyReply }) {
+  return { reply, ledger, running, hooks, headers: passingRequestHeaders(request, messagesWire) };
 }

@@ -23,7 +23,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
         call.asked(asked.model, asked.stream);
         const targets = askable(deps.catalogue.targets(asked.model, allowedModels(call.caller)), responsesWire);
         await tryTargets(call, targets, async (model, mayFallBack) => {
-          const { ledger, running } = call;
+          const { ledger, running, hooks } = call;
           requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
@@ -39,6 +39,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
             reply,
             ledger,
             running,
+            hooks,
             model,
             ...(translated ?? { wire: responsesWire, body }),
             stream: asked.stream,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ConfigError } from "@nexus/config";
 import { expect, test } from "vitest";
+import { usualBounds } from "../cache/cache-settings.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { gatewayConfigField, parseGatewaySettings, readGatewaySettings } from "./gateway-settings.ts";
 import { priceOf } from "./price.ts";
@@ -138,7 +139,12 @@ test("a provider's key may be a secret that pv-keys keeps; of three places one i
 });
 
 test("an empty file means no providers", () => {
-  expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({ providers: [], models: [], routes: [] });
+  expect(parseGatewaySettings("# nothing yet\n", "gateway.yaml")).toStrictEqual({
+    providers: [],
+    models: [],
+    routes: [],
+    cacheBounds: usualBounds,
+  });
 });
 
 test("a file that is not there is a fault of its variable", () => {

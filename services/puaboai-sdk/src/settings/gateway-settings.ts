@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
+import type { CacheBounds } from "../cache/answer-entries.ts";
+import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
 import type { Price } from "./price.ts";
@@ -25,15 +27,19 @@ export interface ModelSettings {
   /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
   price: Price | "free";
+  /** Its answers are kept. */
+  cache?: CacheRule | undefined;
 }
 
 export interface GatewaySettings {
   providers: ProviderSettings[];
   models: ModelSettings[];
   routes: RouteSettings[];
+  /** How much room kept answers may take. */
+  cacheBounds: CacheBounds;
 }
 
-const noSettings: GatewaySettings = { providers: [], models: [], routes: [] };
+const noSettings: GatewaySettings = { providers: [], models: [], routes: [], cacheBounds: usualBounds };
 
 const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const largestFile = 4 * 1024 * 1024;
@@ -81,8 +87,9 @@ function readRoot(file: YamlFile): GatewaySettings {
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
   const models = fields.has("models") ? readModels(file, fields, providers) : [];
   const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
+  const cacheBounds = readCacheBounds(file, fields);
   fields.finish();
-  return { providers, models, routes };
+  return { providers, models, routes, cacheBounds };
 }
 
 function readModels(file: YamlFile, root: YamlFields, providers: readonly ProviderSettings[]): ModelSettings[] {
@@ -119,9 +126,10 @@ function readModel(file: YamlFile, fields: YamlFields, providers: readonly Provi
   const maxOutputTokens = readMaxOutput(fields, kind, listed);
   const writesWhenAsked = spoken?.wireFormats.includes("anthropic-messages") === true;
   const price = readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked });
+  const cache = readCacheRule(file, fields);
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
-  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, price };
+  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, price, cache };
 }
 
 function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: ListedModel | undefined): number | undefined {

@@ -1,4 +1,5 @@
 /** `routes` in gateway.yaml: names that stand for several models. */
+import { type CacheRule, readCacheRule } from "../cache/cache-settings.ts";
 import type { ModelSettings } from "./gateway-settings.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
@@ -8,6 +9,8 @@ export interface RouteSettings {
   /** `ordered`: the first that can answer. `weighted`: drawn by weight, the others after it. */
   strategy: "ordered" | "weighted";
   targets: readonly RouteTarget[];
+  /** Its answers are kept. */
+  cache?: CacheRule | undefined;
 }
 
 interface RouteTarget {
@@ -32,9 +35,10 @@ export function readRoutes(file: YamlFile, root: YamlFields, models: readonly Mo
     if (!fields) return [];
     const strategy = fields.has("strategy") ? fields.oneOf("strategy", ["ordered", "weighted"]) : "ordered";
     const targets = readTargets(file, fields, models);
+    const cache = readCacheRule(file, fields);
     fields.finish();
     if (targets.length === 0 || targets.length > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
-    return strategy ? [{ id, strategy, targets }] : [];
+    return strategy ? [{ id, strategy, targets, cache }] : [];
   });
 }
 

@@ -43,6 +43,11 @@ export interface UsageRow {
   price: Readonly<Record<string, unknown>> | null;
   durationMs: number;
   firstByteMs: number | null;
+  /** The answer was kept from an earlier call: nobody was asked, and nothing is charged. */
+  cachedAnswer?: boolean;
+  /** The guardrail that did most to the call, and what it did. */
+  guardrail?: string;
+  guardrailAction?: "block" | "redact" | "warn";
   clientRequestId: string | null;
   traceId: string | null;
 }

@@ -10,11 +10,12 @@ const columns =
   endpoint text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
   input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, units jsonb, usage_source text,
   cost_nanos bigint, account_ids uuid[], budget_decision jsonb, reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
-  client_request_id text, trace_id text`);
+  cached_answer boolean, guardrail text, guardrail_action text, client_request_id text, trace_id text`);
 const names =
   sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, model, provider, upstream_model,
   stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, units, usage_source,
-  cost_nanos, account_ids, budget_decision, reserved_nanos, price, duration_ms, first_byte_ms, client_request_id, trace_id`);
+  cost_nanos, account_ids, budget_decision, reserved_nanos, price, duration_ms, first_byte_ms,
+  cached_answer, guardrail, guardrail_action, client_request_id, trace_id`);
 
 /**
  * Inserts the rows that are not there yet; the same ones may come again from a journal.
@@ -75,6 +76,9 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     price: row.price,
     duration_ms: row.durationMs,
     first_byte_ms: row.firstByteMs,
+    cached_answer: row.cachedAnswer ?? false,
+    guardrail: row.guardrail ?? null,
+    guardrail_action: row.guardrailAction ?? null,
     client_request_id: row.clientRequestId,
     trace_id: row.traceId,
   };

@@ -49,7 +49,7 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
         call.asked(name, false);
         const targets = speakersOf(deps.catalogue.targets(name, allowedModels(call.caller)), wire.name);
         await tryTargets(call, targets, async (model, mayFallBack) => {
-          const { ledger, running } = call;
+          const { ledger, running, hooks } = call;
           requireKind(model, kind);
           // What is sent with the words, or by their side, only the context bounds.
           const sized = { bodyBytes: call.body.length, hasMedia: true, outputCap: undefined, choices, units };
@@ -57,7 +57,7 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
           const body = splice(call.body, [setMember(scan, "model", JSON.stringify(model.upstreamModel))]);
           await ledger.begin(bound);
           const asked = { stream: false, mayFallBack, countedInput: countedInput(sized, bound), logRefusal: deps.logRefusal };
-          await forwardCall({ reply, ledger, running, model, wire: billing(wire, units), body, ...asked });
+          await forwardCall({ reply, ledger, running, hooks, model, wire: billing(wire, units), body, ...asked });
         });
       });
       return reply;

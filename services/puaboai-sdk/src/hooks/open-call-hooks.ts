@@ -1,0 +1,72 @@
+/** Puts together what stands around calls: guardrails on what goes in and comes out, and answers that are kept. */
+import type { Clock } from "@nexus/core";
+import type { RedisTarget } from "@nexus/redis";
+import type { Logger, Metrics } from "@nexus/telemetry";
+import type { CacheRule } from "../cache/cache-settings.ts";
+import { type AnswerCache, openAnswerCache } from "../cache/open-answer-cache.ts";
+import { allowedModels } from "../calls/call-deps.ts";
+import { asItIs, type CallHooks, type HookedCall, type HookedRequest } from "../calls/call-hooks.ts";
+import type { GatewaySettings } from "../settings/gateway-settings.ts";
+import { readRequest } from "../wire/read-request.ts";
+import { useCache } from "./use-cache.ts";
+
+export interface HookTools {
+  /** `undefined`: this installation has no Redis, and keeps no answers. */
+  redis: RedisTarget | undefined;
+  /** What keys of ours are derived from. */
+  secret: string;
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+const common: ReadonlySet<string> = new Set(["model", "stream"]);
+
+/** `undefined` where the configuration asks for none: calls then pass without a look. */
+export function openCallHooks(settings: GatewaySettings, tools: HookTools): CallHooks | undefined {
+  const cache = openCache(settings, tools);
+  if (!cache) return undefined;
+  const rules = cacheRules(settings);
+  return {
+    open: async (asked) => {
+      const { catalogue, call } = asked;
+      const { body } = call;
+      if (!isJsonRequest(asked)) return undefined;
+      const { model: name, stream } = readRequest(body, common);
+      call.asked(name, stream);
+      const found = catalogue.find(name, allowedModels(call.caller));
+      const targets = "targets" in found ? found.targets.map(({ model }) => model) : [found];
+      const rule = rules.get(name);
+      const hooked: HookedCall = { body, isAnswered: false, nextAttempt: () => {}, answer: asItIs };
+      if (!rule) return undefined;
+      return await useCache({ cache, rule, now: () => tools.clock.now() }, { ...asked, hooked, targets, stream });
+    },
+    close: async () => {
+      await cache.close();
+    },
+  };
+}
+
+function openCache(settings: GatewaySettings, { redis, metrics, ...tools }: HookTools): AnswerCache | undefined {
+  if (cacheRules(settings).size === 0) return undefined;
+  if (!redis) {
+    tools.logger.warn({}, "gateway.yaml asks to keep answers, but there is no Redis to keep them in");
+    return undefined;
+  }
+  const counter = metrics.counter({
+    name: "nexus_gateway_answer_cache_total",
+    help: "what became of look-ups of kept answers, and of keeping them",
+    labelNames: ["event"],
+  });
+  return openAnswerCache({ ...tools, target: redis, bounds: settings.cacheBounds, count: (event) => counter.inc({ event }) });
+}
+
+function cacheRules({ models, routes }: GatewaySettings): Map<string, CacheRule> {
+  return new Map([...models, ...routes].flatMap(({ id, cache }): [string, CacheRule][] => (cache ? [[id, cache]] : [])));
+}
+
+/** Forms carry files, which nobody here looks into. */
+function isJsonRequest({ request }: HookedRequest): boolean {
+  const type = request.headers["content-type"];
+  return type === undefined || !type.toLowerCase().startsWith("multipart/");
+}
