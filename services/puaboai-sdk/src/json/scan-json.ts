@@ -7,7 +7,7 @@
  */
 import { Problem } from "@nexus/core";
 
-/** Deeper nesting than any real request; a bound keeps the stack of containers a fixed array. */
+/** Deeper nesting than any real request; a bound keeps the stack of containers small. */
 const deepest = 256;
 
 const quote = 0x22;
@@ -24,14 +24,19 @@ type NoteName = (start: number, end: number) => void;
 
 /** Where the value that starts at `from` ends. @throws Problem `malformed_json` naming the byte */
 export function skipValue(bytes: Uint8Array, from: number, noteName?: NoteName): number {
-  const containers = new Uint8Array(deepest);
-  let depth = 0;
+  const first = bytes[from];
+  return first === openBrace || first === openBracket ? skipNested(bytes, from, noteName) : skipScalar(bytes, from);
+}
+
+function skipNested(bytes: Uint8Array, from: number, noteName?: NoteName): number {
+  const containers: number[] = [];
   let at = from;
   for (;;) {
     const first = bytes[at];
     if (first === openBrace || first === openBracket) {
-      if (depth === deepest) throw new Problem("malformed_json", `nested deeper than ${deepest} levels at byte ${at}`);
-      containers[depth++] = first;
+      if (containers.length === deepest)
+        throw new Problem("malformed_json", `nested deeper than ${deepest} levels at byte ${at}`);
+      containers.push(first);
       at = skipSpace(bytes, at + 1);
       if (bytes[at] !== first + toClosing) {
         if (first === openBrace) at = skipName(bytes, at, noteName);
@@ -41,16 +46,16 @@ export function skipValue(bytes: Uint8Array, from: number, noteName?: NoteName):
       at = skipScalar(bytes, at);
     }
     for (;;) {
-      if (depth === 0) return at;
+      const container = containers.at(-1);
+      if (container === undefined) return at;
       at = skipSpace(bytes, at);
-      const container = containers[depth - 1] ?? 0;
       if (bytes[at] !== container + toClosing) {
         if (bytes[at] !== comma) throw fault(bytes, at);
         at = skipSpace(bytes, at + 1);
         if (container === openBrace) at = skipName(bytes, at, noteName);
         break;
       }
-      depth--;
+      containers.pop();
       at++;
     }
   }
