@@ -21,8 +21,11 @@ export function readTokenUsage(value: unknown): TokenUsage | undefined {
   if (!isObject(value)) return undefined;
   const input = count(value["prompt_tokens"]);
   if (input === undefined) return undefined;
-  // Some count reasoning beside the answer and tell it in the total alone: xAI, and Google behind OpenAI's format.
-  const output = Math.max(count(value["completion_tokens"]) ?? 0, (count(value["total_tokens"]) ?? 0) - input);
+  const seconds = count(value["prompt_audio_seconds"]);
+  // Some count reasoning beside the answer and tell it in the total alone: xAI, and Google behind OpenAI's format. Mistral's total
+  // has the tokens of sound as well, which it bills by the second.
+  const total = seconds ? 0 : (count(value["total_tokens"]) ?? 0);
+  const output = Math.max(count(value["completion_tokens"]) ?? 0, total - input);
   const prompt = value["prompt_tokens_details"];
   // Where there are no details: DeepSeek, Moonshot.
   const cached = countIn(prompt, "cached_tokens") ?? count(value["prompt_cache_hit_tokens"]) ?? count(value["cached_tokens"]);
@@ -32,7 +35,7 @@ export function readTokenUsage(value: unknown): TokenUsage | undefined {
     output,
     ...cacheParts(input, cached, prompt),
     reasoning: countIn(value["completion_tokens_details"], "reasoning_tokens") ?? 0,
-    ...unitsOf(prompt, value["completion_tokens_details"], value),
+    ...unitsOf(prompt, value["completion_tokens_details"], { ...value, seconds }),
   };
 }
 
@@ -70,6 +73,7 @@ function unitsOf(input: unknown, output: unknown, usage: Record<string, unknown>
     cachedImageInput: countIn(cached, "image_tokens"),
     audioOutput: countIn(output, "audio_tokens"),
     imageOutput: countIn(output, "image_tokens"),
+    seconds: count(usage["seconds"]),
     searches: countIn(usage["server_tool_use"], "web_search_requests"),
     toldCost: toldCostOf(usage),
   });
@@ -79,7 +83,7 @@ function unitsOf(input: unknown, output: unknown, usage: Record<string, unknown>
 function toldCostOf({ cost, cost_details: details, is_byok: ownKey, cost_in_usd_ticks: ticks }: Record<string, unknown>) {
   if (isCount(ticks)) return Math.ceil(ticks / 10);
   if (!isAmount(cost)) return undefined;
-  const upstream = ownKey === true && isObject(details) ? details["upstream_inference_cost"] : 0;
+  const upstream = ownKey !== false && isObject(details) ? details["upstream_inference_cost"] : 0;
   // A fraction of a nano-dollar that is a float's and not the provider's rounds to the nearest; 0.1 + 0.2 is no 0.300000001.
   return Math.ceil(Number(((cost + (isAmount(upstream) ? upstream : 0)) * 1e9).toFixed(3)));
 }

@@ -1,0 +1,89 @@
+/** What the published figures of every provider cost, read as the gateway reads them from answers and streams. */
+import { expect, test } from "vitest";
+import { chatWire } from "../../chat/chat-wire.ts";
+import { embeddingsWire } from "../../embeddings/embeddings-wire.ts";
+import { messagesWire } from "../../messages/messages-wire.ts";
+import { responsesWire } from "../../responses/responses-wire.ts";
+import { parseGatewaySettings } from "../../settings/gateway-settings.ts";
+import { type Price, priceOf } from "../../settings/price.ts";
+import { sseTap } from "../../wire/sse-tap.ts";
+import { readGeminiUsage } from "../gemini-usage.ts";
+import type { TokenUsage } from "../token-usage.ts";
+import { readTranscriptionUsage } from "../transcription-usage.ts";
+import { anthropic, google } from "./anthropic-and-google.ts";
+import { openai } from "./openai.ts";
+import { hosted, served } from "./other-providers.ts";
+
+const recordedUsages = [...openai, ...anthropic, ...google, ...hosted, ...served];
+
+type Format = (typeof recordedUsages)[number]["format"];
+
+const readers: Record<Format, (usage: object) => TokenUsage | undefined> = {
+  chat: (usage) => chatWire.findUsage(answer({ choices: [], usage })),
+  responses: (usage) => responsesWire.findUsage(answer({ output: [], usage })),
+  messages: (usage) => messagesWire.findUsage(answer({ content: [], usage })),
+  embeddings: (usage) => embeddingsWire.findUsage(answer({ data: [], usage })),
+  images: (usage) => responsesWire.findUsage(answer({ data: [], usage })),
+  transcription: readTranscriptionUsage,
+  gemini: readGeminiUsage,
+};
+
+/** The figures at the end of a stream, in the frames of the format. */
+const streams: Partial<
+  Record<Format, { wire: typeof chatWire | typeof messagesWire | typeof responsesWire; frames: (usage: object) => string[] }>
+> = {
+  chat: { wire: chatWire, frames: (usage) => [frame({ choices: [], usage })] },
+  responses: {
+    wire: responsesWire,
+    frames: (usage) => [`event: response.completed\n${frame({ type: "response.completed", response: { usage } })}`],
+  },
+  messages: {
+    wire: messagesWire,
+    frames: (usage) => [
+      `event: message_start\n${frame({ type: "message_start", message: { usage: { ...usage, output_tokens: 1 } } })}`,
+      `event: message_delta\n${frame({ type: "message_delta", delta: {}, usage: lastFigures(usage) })}`,
+    ],
+  },
+};
+
+function answer(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function frame(value: object): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
+}
+
+/** Anthropic's last event counts what was written and searched until then. */
+function lastFigures(usage: object): object {
+  const { output_tokens, server_tool_use } = usage as Record<string, unknown>;
+  return { output_tokens, ...(server_tool_use ? { server_tool_use } : {}) };
+}
+
+function priceIn(figures: string, provider: string): Price {
+  const kind = provider === "Anthropic" ? "kind: anthropic" : `base_url: "https://models.example.com/v1"`;
+  const { models } = parseGatewaySettings(
+    `providers: { p: { ${kind}, api_key_env: KEY } }
+models:
+  - { id: m, provider: p, kind: chat, context_tokens: 1000, max_output_tokens: 1000, price: { ${figures}, source: its page, effective: 2026-11-23 } }`,
+    "gateway.yaml",
+  );
+  const price = models[0]?.price;
+  if (!price || price === "free") throw new Error("it has a price");
+  return price;
+}
+
+test.each(recordedUsages.map((row) => [`${row.provider}: ${row.what}`, row] as const))("%s", (_, row) => {
+  const price = priceIn(row.price, row.provider);
+  const usage = readers[row.format](row.usage);
+  expect(usage && priceOf(usage, price)).toBe(row.cost);
+  const stream = streams[row.format];
+  if (!stream) return;
+  const tap = sseTap(stream.wire.openFrameReader());
+  for (const piece of stream.frames(row.usage)) tap.push(Buffer.from(piece));
+  expect(priceOf(tap.state().usage!, price)).toBe(row.cost);
+});
+
+test("every row says where its object stands", () => {
+  for (const { source } of recordedUsages) expect(URL.parse(source)?.protocol).toBe("https:");
+});
