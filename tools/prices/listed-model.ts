@@ -1,3 +1,5 @@
+import type { MediaRates } from "./second-source.ts";
+
 /** A model of the first source, and as it stands in the list. */
 export interface SourceRates {
   input: number;
@@ -20,6 +22,12 @@ interface ListedRates {
   output: string;
   cached_input?: string;
   cache_write?: string;
+  audio_input?: string;
+  cached_audio_input?: string;
+  audio_output?: string;
+  image_input?: string;
+  cached_image_input?: string;
+  image_output?: string;
 }
 
 export interface ListedModel extends ListedRates {
@@ -37,25 +45,32 @@ export function ratesOf(model: SourceModel, above: number): SourceRates {
 }
 
 /** A bound counts no more input than the context, so that the longest that a source knows is taken. */
-export function listedModel(model: SourceModel, secondContext: number | undefined): ListedModel {
+export function listedModel(
+  model: SourceModel,
+  { secondContext, mediaOf }: { secondContext: number | undefined; mediaOf: (above: number) => MediaRates },
+): ListedModel {
   const context = Math.max(model.contextWindow, secondContext ?? 0);
   const isKnown = (model.cost.tiers ?? []).every((tier) => tier.inputTokensAbove < context);
-  const tiers = model.cost.tiers?.map((tier) => ({ above: tier.inputTokensAbove, ...listedRates(tier) }));
+  const tiers = model.cost.tiers?.map((tier) => ({
+    above: tier.inputTokensAbove,
+    ...listedRates(tier, mediaOf(tier.inputTokensAbove)),
+  }));
   return {
     ...(isKnown ? { context_tokens: context } : {}),
     max_output_tokens: model.maxTokens,
-    ...listedRates(model.cost),
+    ...listedRates(model.cost, mediaOf(0)),
     ...(tiers && tiers.length > 0 ? { tiers: tiers.toSorted((a, b) => a.above - b.above) } : {}),
   };
 }
 
 /** Nothing is told where the source says 0: there is no such price, not none to pay. */
-function listedRates({ input, output, cacheRead, cacheWrite }: SourceRates): ListedRates {
+function listedRates({ input, output, cacheRead, cacheWrite }: SourceRates, media: MediaRates): ListedRates {
   return {
     input: decimal(input),
     output: decimal(output),
     ...(cacheRead > 0 ? { cached_input: decimal(cacheRead) } : {}),
     ...(cacheWrite > 0 ? { cache_write: decimal(cacheWrite) } : {}),
+    ...Object.fromEntries(Object.entries(media).map(([name, rate]) => [name, decimal(rate)])),
   };
 }
 

@@ -18,7 +18,24 @@ interface Package {
   ): Answer | null;
 }
 
+type MediaField = (typeof mediaFields)[keyof typeof mediaFields];
+
+/** Tokens of sound and images, by their name in that package and here. */
+const mediaFields = {
+  input_audio_mtok: "audio_input",
+  cache_audio_read_mtok: "cached_audio_input",
+  output_audio_mtok: "audio_output",
+  input_image_mtok: "image_input",
+  cache_image_read_mtok: "cached_image_input",
+  output_image_mtok: "image_output",
+} as const;
+
+/** Dollars for a million tokens. */
+export type MediaRates = Partial<Record<MediaField, number>>;
+
 export interface SecondSource {
+  /** What sound and images cost beside text, for calls with more input than so many tokens; the first source tells none. */
+  mediaOf(provider: string, model: string, above: number): MediaRates;
   /** For calls with more input than so many tokens; `undefined`: it does not know the model. */
   ratesOf(provider: string, model: string, above: number): Partial<SourceRates> | undefined;
   /** Longest input and output together, tokens; of the very model, not of its family. */
@@ -30,6 +47,14 @@ export interface SecondSource {
 export async function openSecondSource(directory: string, timestamp: Date): Promise<SecondSource> {
   const { calcPrice } = (await import(pathToFileURL(join(directory, "dist/index.js")).href)) as Package;
   return {
+    mediaOf(providerId, id, above) {
+      const told = calcPrice({ input_tokens: 1 }, id, { providerId, timestamp })?.model_price ?? {};
+      const rates = Object.entries(mediaFields).flatMap(([theirs, ours]) => {
+        const rate = rateAt(told[theirs], above);
+        return rate ? [[ours, rate] as const] : [];
+      });
+      return Object.fromEntries(rates);
+    },
     contextOf(providerId, id) {
       const model = calcPrice({ input_tokens: 1 }, id, { providerId, timestamp })?.model;
       return model?.id === id ? model.context_window : undefined;
@@ -53,4 +78,10 @@ export async function openSecondSource(directory: string, timestamp: Date): Prom
       };
     },
   };
+}
+
+function rateAt(told: unknown, above: number): number | undefined {
+  if (typeof told === "number") return told;
+  const { base, tiers } = (told ?? {}) as { base?: number; tiers?: { start: number; price: number }[] };
+  return tiers?.findLast(({ start }) => above >= start)?.price ?? base;
 }

@@ -35,14 +35,6 @@ function readModels(directory: string, provider: string): SourceModel[] {
   return [...models.values()].filter(({ type, cost }) => type === "chat" && (cost.input > 0 || cost.output > 0));
 }
 
-/**
- * OpenAI writes its cache unasked and asks more for it than for reading. The gateway neither reads those figures nor sets the
- * money aside yet, so that such a model would be billed too low: it is priced by hand.
- */
-function isBilledForWrites(kind: string, { cost }: SourceModel): boolean {
-  return kind !== "anthropic" && cost.cacheWrite > cost.input;
-}
-
 /** What differs, one line a figure. */
 function differencesOf(model: SourceModel, provider: string, second: SecondSource): string[] {
   const steps = [0, ...(model.cost.tiers ?? []).map((tier) => tier.inputTokensAbove)];
@@ -71,8 +63,11 @@ for (const [kind, name] of Object.entries(providers)) {
     const known = knownDifferences.get(`${kind}/${model.id}`);
     unused.delete(`${kind}/${model.id}`);
     if (differences.length > 0 && !known) unknown.push(...differences);
-    else if (known?.holds !== "neither" && !isBilledForWrites(kind, model))
-      list[model.id] = listedModel(model, second.contextOf(name, model.id));
+    else if (known?.holds !== "neither")
+      list[model.id] = listedModel(model, {
+        secondContext: second.contextOf(name, model.id),
+        mediaOf: (above) => second.mediaOf(name, model.id, above),
+      });
   }
   lists[kind] = list;
 }

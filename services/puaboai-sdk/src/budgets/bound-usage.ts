@@ -8,6 +8,7 @@ interface BoundedCall {
   bodyBytes: number;
   /** Bytes tell nothing about the tokens of images, sound and files. */
   hasMedia: boolean;
+  hasAudio?: boolean;
   /** The client's cap on each answer. */
   outputCap: number | undefined;
   choices: number;
@@ -44,6 +45,7 @@ export function boundUsage(call: BoundedCall, model: Limits): Bound {
     output,
     cacheWriteHour: call.writesCache ? input : 0,
     ...(call.hasMedia ? { hasMedia: true } : {}),
+    ...(call.hasAudio ? { hasAudio: true } : {}),
     ...(call.units ? withUnits(call.units) : {}),
   };
 }

@@ -4,7 +4,7 @@ import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import { priceDocument } from "../settings/price-document.ts";
-import { type Bound, boundCost, type Price, priceOf } from "../settings/price.ts";
+import { type Bound, boundCost, type Price, priceOf, withSound } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -99,7 +99,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     finish(end) {
       if (ended) return row.cost;
       const tokens = tokensOf(end.usage, begun ? bound : noTokens);
-      const charge = chargeOf(model?.price, end, { tokens, reserved: row.reserved });
+      const charge = chargeOf(model?.price, end, { tokens: withSound(tokens, bound), reserved: row.reserved });
       close({
         outcome: charge > row.reserved ? "overrun" : end.outcome,
         httpStatus: end.httpStatus,

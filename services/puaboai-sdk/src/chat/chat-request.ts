@@ -19,6 +19,8 @@ export interface ChatRequest {
   choices: number;
   /** Images, sound or files are inside: bytes say nothing about their tokens. */
   hasMedia: boolean;
+  /** Sound is among them, which some providers bill higher than text. */
+  hasAudio: boolean;
   /** What the provider would bill beside tokens, or at another price. */
   paidExtras: readonly string[];
   scan: ObjectScan;
@@ -55,6 +57,7 @@ const mediaNames: ReadonlySet<string> = new Set([
   "image",
   "audio",
 ]);
+const soundNames = ["input_audio", "audio_url", "audio"];
 const mostChoices = 128;
 
 /** @throws Problem `malformed_json`, or `invalid_request` naming every faulty field */
@@ -80,6 +83,7 @@ export function readChatRequest(body: Buffer): ChatRequest {
     caps,
     choices,
     hasMedia: inside.size > 0,
+    hasAudio: soundNames.some((name) => inside.has(name)),
     scan,
     streamOptions: typeof streamOptions === "object" ? streamOptions : undefined,
   };

@@ -51,6 +51,15 @@ test("where a cache is written unasked and for more than reading costs, a bound 
         expect(model.price.writesUnasked).toBe(true);
 });
 
+test("what a list tells of cache writes and of sound is billed and bounded", () => {
+  const written = findListedModel(openai, "gpt-6-sol")!;
+  expect(written.price).toMatchObject({ cacheWrite: 2_500_000_000n, writesUnasked: true });
+  expect(priceOf({ ...noTokens, input: 2000, cacheWrite: 1536 }, written.price)).toBe(464n * 2000n + 1536n * 2500n);
+  const google = "https://generativelanguage.googleapis.com/v1beta/openai";
+  const heard = { ...noTokens, input: 100, units: { audioInput: 90 } };
+  expect(priceOf(heard, findListedModel(google, "gemini-2.5-flash")!.price)).toBe(10n * 300n + 90n * 1000n);
+});
+
 test("no rate of a list is free by mistake, dearer from the cache than fresh, or lower in a longer tier", () => {
   expect(every.length).toBeGreaterThan(150);
   for (const { model } of every) {

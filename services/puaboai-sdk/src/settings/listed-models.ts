@@ -4,12 +4,19 @@ import { nanosFromDollars } from "@nexus/core";
 import type { ProviderKind } from "../providers/provider-kind.ts";
 import { providerKinds } from "../providers/provider-kinds.ts";
 import { percentOf, type Price, type Rates } from "./price.ts";
+import { mediaRates } from "./read-price.ts";
 
 interface RatesRow {
   input: string;
   output: string;
   cached_input?: string;
   cache_write?: string;
+  audio_input?: string;
+  cached_audio_input?: string;
+  audio_output?: string;
+  image_input?: string;
+  cached_image_input?: string;
+  image_output?: string;
 }
 interface ModelRow extends RatesRow {
   context_tokens?: number;
@@ -84,5 +91,14 @@ function ratesOf(row: RatesRow, writesWhenAsked: boolean): Rates {
     cacheWrite:
       row.cache_write === undefined ? percentOf(input, writesWhenAsked ? 125n : 100n) : nanosFromDollars(row.cache_write),
     cacheWriteHour: percentOf(input, 200n),
+    ...mediaRatesOf(row),
   };
+}
+
+function mediaRatesOf(row: RatesRow): Partial<Rates> {
+  const rates = Object.entries(mediaRates).flatMap(([name, field]) => {
+    const dollars = row[field];
+    return dollars === undefined ? [] : [[name, nanosFromDollars(dollars)] as const];
+  });
+  return Object.fromEntries(rates);
 }

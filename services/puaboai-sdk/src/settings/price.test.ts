@@ -5,7 +5,7 @@ import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import { withUnits } from "../usage/units.ts";
 import { parseGatewaySettings } from "./gateway-settings.ts";
 import { priceDocument } from "./price-document.ts";
-import { boundCost, type Price, priceOf, type Rates } from "./price.ts";
+import { boundCost, type Price, priceOf, type Rates, withSound } from "./price.ts";
 
 function priceIn(fields: string, { kind = "chat", provider = "openai-compatible" } = {}): Price {
   const output = kind === "chat" || kind === "images" ? "max_output_tokens: 5," : "";
@@ -49,6 +49,14 @@ test("where nobody tells what of sound and text was cached, it was the text firs
   expect(priceOf(usage({ input: 100, cachedInput: 30 }, { audioInput: 80 }), price)).toBe(
     20n * 500n + 10n * 3000n + 70n * 30_000n,
   );
+});
+
+test("where sound was sent and no figure tells how much, all input is billed as sound", () => {
+  const price = priceIn(`${tokens}, input: "1", output: "2", audio_input: "3"`);
+  const bound = { ...noTokens, hasMedia: true, hasAudio: true };
+  expect(priceOf(withSound(usage({ input: 10 }), bound), price)).toBe(30_000n);
+  expect(priceOf(withSound(usage({ input: 10 }, { audioInput: 4 }), bound), price)).toBe(18_000n);
+  expect(priceOf(withSound(usage({ input: 10 }), { ...noTokens, hasMedia: true }), price)).toBe(10_000n);
 });
 
 test("a kind without a rate of its own costs what text costs", () => {

@@ -55,6 +55,8 @@ export interface Price extends Rates {
 export interface Bound extends TokenUsage {
   /** Any part of the input may be sound or an image. */
   hasMedia?: boolean;
+  /** Some of the input is sound. */
+  hasAudio?: boolean;
 }
 
 const million = 1_000_000n;
@@ -79,6 +81,12 @@ export function boundCost(bound: Bound, price: Price): NanoDollars {
       BigInt(bound.output) * dearest(output, audioOutput, imageOutput) +
       (price.fees ? feesOf(bound, price.fees) : 0n),
   );
+}
+
+/** Where sound was sent and no figure says how much of the input it was, it can have been all. */
+export function withSound(usage: TokenUsage, bound: Bound): TokenUsage {
+  if (!bound.hasAudio || usage.units?.audioInput !== undefined) return usage;
+  return { ...usage, units: { ...usage.units, audioInput: usage.input } };
 }
 
 function ratesAt(price: Price, input: number): Rates {

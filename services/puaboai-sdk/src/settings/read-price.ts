@@ -12,7 +12,8 @@ interface Priced {
 }
 
 const tokenFields = ["input", "output"] as const;
-const optionalRates = {
+/** Tokens that have a rate of their own where one is told. */
+export const mediaRates = {
   audioInput: "audio_input",
   cachedAudioInput: "cached_audio_input",
   audioOutput: "audio_output",
@@ -81,7 +82,7 @@ function readRates(fields: YamlFields, rules: RateRules): Rates | undefined {
   const cacheWrite = fields.has("cache_write") ? dollars(fields, "cache_write") : usual(writesWhenAsked ? 125n : 100n);
   const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usual(200n);
   const media: Partial<Rates> = {};
-  for (const [name, field] of Object.entries(optionalRates) as [keyof typeof optionalRates, string][]) {
+  for (const [name, field] of Object.entries(mediaRates) as [keyof typeof mediaRates, string][]) {
     const rate = fields.has(field) ? dollars(fields, field) : undefined;
     if (rate !== undefined) media[name] = rate;
   }
@@ -129,7 +130,7 @@ function readTiers(
 
 function allRates(rates: Rates): Record<string, NanoDollars> {
   const { input, output, cachedInput, cacheWrite, cacheWriteHour } = rates;
-  const media = (Object.keys(optionalRates) as (keyof typeof optionalRates)[]).flatMap((name) => {
+  const media = (Object.keys(mediaRates) as (keyof typeof mediaRates)[]).flatMap((name) => {
     const rate = rates[name];
     return rate === undefined ? [] : [[name, rate] as const];
   });
