@@ -1063,6 +1063,11 @@ END $$;
 REVOKE ALL ON FUNCTION record_gateway_change(text, uuid, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION record_gateway_change(text, uuid, uuid) TO nexus_ai;
 
+-- 20261123T1404_note_sessions_and_tags.sql
+-- The agent session that a call belongs to, as its client names it, and the tags of its key.
+ALTER TABLE usage_events ADD session text, ADD tags text[] NOT NULL DEFAULT '{}';
+CREATE INDEX usage_events_session_idx ON usage_events (organization_id, session, occurred_at DESC) WHERE session IS NOT NULL;
+
 -- 20261123T1420_count_other_units.sql
 -- Sound, images, seconds, characters, searches, and what the provider itself says that a call cost: what is not billed as plain
 -- text tokens, as an object with the parts that occurred. The columns of tokens keep their meaning and count all tokens.
@@ -1112,6 +1117,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1350_read_members.sql', '62997df1a188f9b22c8684ac85bbe831da6ecec136ad2aec04fb08f1e57ab54b', 0),
   ('20261123T1400_let_the_gateway_record_changes.sql', 'e0260bf05b9cef51b02f8e478cad1d36b6b2c865692940e1b3afdd1b75ac0560', 0),
   ('20261123T1402_charge_several_budgets.sql', 'cbed43a9ba44a42293533bff13cc71146df5cc52b2d3e503a0e1e7d3576472e3', 0),
+  ('20261123T1404_note_sessions_and_tags.sql', '3fba482db82ca0342a13f75711080f420aca9415363766d9825927b9b6afa913', 0),
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0);
 

@@ -303,6 +303,8 @@ const columns: Columns = {
     reserved_nanos: "int8",
     account_ids: "_uuid",
     budget_decision: "jsonb?",
+    session: "text?",
+    tags: "_text",
     price: "jsonb?",
     duration_ms: "int4",
     first_byte_ms: "int4?",

@@ -209,6 +209,8 @@ export interface Tables extends KeyTables {
     reserved_nanos: Generated<bigint>;
     account_ids: Generated<string[]>;
     budget_decision: ColumnType<unknown, string | null | undefined, string | null>;
+    session: string | null;
+    tags: Generated<string[]>;
     price: ColumnType<unknown, string | null | undefined, string | null>;
     duration_ms: number;
     first_byte_ms: number | null;

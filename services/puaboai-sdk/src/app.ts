@@ -4,6 +4,8 @@ import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf
 import { authenticateBearer, measureVerifier } from "@nexus/key-check";
 import type { Metrics } from "@nexus/telemetry";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
+import { addCreditRoutes } from "./budgets/credit.routes.ts";
+import { addOwnBudgetRoutes } from "./budgets/own-budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
 import { authorizationOf } from "./calls/credential.ts";
 import { openAiErrors } from "./calls/openai-error.ts";
@@ -51,7 +53,10 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
-  addBudgetRoutes(server.published, { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger });
+  const budgets = { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger };
+  addBudgetRoutes(server.published, budgets);
+  addCreditRoutes(server.published, budgets);
+  addOwnBudgetRoutes(server.published, budgets);
   addAdminFreezeRoutes(server.published, deps);
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);

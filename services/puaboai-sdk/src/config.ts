@@ -1,5 +1,5 @@
 import { auditFields } from "@nexus/audit";
-import { type Config, type Field, flag, integer, text, url } from "@nexus/config";
+import { type Config, type Field, flag, integer, optional, secret, text, url } from "@nexus/config";
 import { nanosFromDollars } from "@nexus/core";
 import { databaseFields, databaseRules } from "@nexus/db";
 import { serverFields, serverRules, serviceTokenFields } from "@nexus/http";
@@ -45,6 +45,10 @@ export const configSchema = {
     max: 256 * 1024 * 1024,
   }),
   NEXUS_DEFAULT_BUDGET_NANOS: defaultBudget,
+  NEXUS_BUDGET_WEBHOOK_URL: optional(
+    url({ doc: "Told when a share of a budget is spent, in the form of Standard Webhooks; without it nobody is told." }),
+  ),
+  NEXUS_BUDGET_WEBHOOK_SECRET: optional(secret({ doc: "Key of the webhook's signatures.", minLength: 24 })),
   NEXUS_FIND_LOCAL_MODELS: flag({
     doc: "Look once, at start, for Ollama, LM Studio and llama-server on this machine and offer their models as local/….",
     default: true,
@@ -61,5 +65,15 @@ export const configSchema = {
 export type GatewayConfig = Config<typeof configSchema>;
 
 export function configRules(config: GatewayConfig): string[] {
-  return [...databaseRules(config), ...redisRules(config), ...serverRules(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT)];
+  return [
+    ...databaseRules(config),
+    ...redisRules(config),
+    ...serverRules(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT),
+    ...webhookRules(config),
+  ];
+}
+
+function webhookRules({ NEXUS_BUDGET_WEBHOOK_URL: address, NEXUS_BUDGET_WEBHOOK_SECRET: key }: GatewayConfig): string[] {
+  if ((address === undefined) === (key === undefined)) return [];
+  return ["NEXUS_BUDGET_WEBHOOK_URL and NEXUS_BUDGET_WEBHOOK_SECRET are set together or not at all"];
 }

@@ -15,6 +15,7 @@ import { openVerifier, serviceKeySource, type Verifier } from "@nexus/key-check"
 import { type KeyLimits, openKeyLimits } from "@nexus/limits";
 import { type Cache, openRedis, redisTargetFrom, type RedisTarget } from "@nexus/redis";
 import { createMetrics, type Logger, type Metrics } from "@nexus/telemetry";
+import { openAlertWebhook } from "./budgets/alert-webhook.ts";
 import { Budgets } from "./budgets/budgets.ts";
 import { followBudgets } from "./budgets/follow-budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
@@ -106,6 +107,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS,
   });
   opened.push(async () => budgets.close());
+  openBudgetWebhook(config, { db: database.db, logger }, opened);
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
   vault.follow(keys.verifier.feed);
   followBudgets({ feed: keys.verifier.feed, recorder: usage.recorder, budgets });
@@ -134,6 +136,13 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     hooks: openHooks(config, { logger, metrics, clock }, opened),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
+}
+
+function openBudgetWebhook(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]): void {
+  const { NEXUS_BUDGET_WEBHOOK_URL: url, NEXUS_BUDGET_WEBHOOK_SECRET: secret } = config;
+  if (url === undefined || secret === undefined) return;
+  const webhook = openAlertWebhook({ ...deps, url, secret });
+  opened.push(() => webhook.close());
 }
 
 interface KeySourceDeps {

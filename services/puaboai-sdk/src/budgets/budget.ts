@@ -34,31 +34,23 @@ export interface Payer {
 /** One budget for each of them. */
 export const each = "*";
 
-/** The subjects of a call, for which a budget of this level may be. */
-function subjectsOf(level: BudgetLevel, payer: Payer, model: string): readonly string[] {
-  switch (level) {
-    case "organization":
-    case "credit":
-      return [""];
-    case "user":
-      return payer.userId === null ? [] : [payer.userId];
-    case "key":
-      return payer.keyId === null ? [] : [payer.keyId];
-    case "model":
-      return [model];
-    case "tag":
-      return payer.tags;
-    case "session":
-      return payer.session === null ? [] : [payer.session];
-    case "pool":
-      return [];
-  }
-}
+/** The subjects of a call, for which a budget of each level may be. */
+const subjectsOf: Record<BudgetLevel, (payer: Payer, model: string) => readonly string[]> = {
+  organization: () => [""],
+  credit: () => [""],
+  user: ({ userId }) => (userId === null ? [] : [userId]),
+  key: ({ keyId }) => (keyId === null ? [] : [keyId]),
+  model: (_, model) => [model],
+  tag: ({ tags }) => tags,
+  session: ({ session }) => (session === null ? [] : [session]),
+  // Whoever names it.
+  pool: () => [],
+};
 
 /** For which subjects of the call a budget pays: none, or one, or with `*` as many as the call has. */
 export function chargedSubjects(budget: Budget, payer: Payer, model: string): readonly string[] {
   if (payer.budgetIds.includes(budget.id)) return [""];
-  const subjects = subjectsOf(budget.level, payer, model);
+  const subjects = subjectsOf[budget.level](payer, model);
   if (budget.subject === each) return subjects;
   return subjects.includes(budget.subject) ? [""] : [];
 }

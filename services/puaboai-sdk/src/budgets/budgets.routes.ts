@@ -1,7 +1,5 @@
 import {
   Budget,
-  BudgetAccountPage,
-  BudgetAccountsQuery,
   BudgetPage,
   BudgetParams,
   BudgetsQuery,
@@ -9,11 +7,11 @@ import {
   SetBudgetParams,
   SetBudgetRequest,
 } from "@nexus/contracts/budgets";
-import { Problem, uuidOf } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
-import { type BudgetRow, findBudget, findOrganizationBudget, listBudgets } from "./budgets.store.ts";
+import { addAccountRoutes } from "./accounts.routes.ts";
+import { type BudgetRow, findBudget, listBudgets } from "./budgets.store.ts";
 import type { Budgets } from "./budgets.ts";
 import {
   type ChangedBy,
@@ -24,8 +22,8 @@ import {
   setBudget,
   setOrganizationBudget,
 } from "./change-budget.ts";
-import { listAccounts } from "./list-accounts.store.ts";
-import { presentBudget, subjectText } from "./present-budget.ts";
+import { findShown, rowIdOf } from "./find-shown.ts";
+import { presentBudget } from "./present-budget.ts";
 import { readLimit, readPeriod, readSubject } from "./read-budget.ts";
 
 export interface BudgetRouteDeps extends ChangeDeps {
@@ -42,6 +40,8 @@ const one = `${list}/:id`;
 export function addBudgetRoutes(app: App, deps: BudgetRouteDeps): void {
   addReadingRoutes(app, deps);
   addChangingRoutes(app, deps);
+  addEndingRoutes(app, deps);
+  addAccountRoutes(app, deps);
 }
 
 function addReadingRoutes(app: App, deps: BudgetRouteDeps): void {
@@ -58,7 +58,7 @@ function addReadingRoutes(app: App, deps: BudgetRouteDeps): void {
     handler: async (request) => {
       const { limit = 20, cursor, organization_id: organization, level } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
-      const organizationId = organization === undefined ? undefined : idOf("organization", organization);
+      const organizationId = organization === undefined ? undefined : rowIdOf("organization", organization);
       const rows = await listBudgets(deps.db, { organizationId, level }, { limit: limit + 1, after });
       const shown = rows.slice(0, limit);
       const last = rows.length > limit ? shown.at(-1) : undefined;
@@ -79,40 +79,7 @@ function addReadingRoutes(app: App, deps: BudgetRouteDeps): void {
       params: SetBudgetParams,
       response: { 200: Budget },
     },
-    handler: async (request) => presentBudget(await findShown(deps, request.params.id)),
-  });
-  app.route({
-    method: "GET",
-    url: `${one}/accounts`,
-    config,
-    schema: {
-      summary: "The windows and subjects of a budget with what each has spent, the latest used first",
-      tags,
-      params: BudgetParams,
-      querystring: BudgetAccountsQuery,
-      response: { 200: BudgetAccountPage },
-    },
-    handler: async (request) => {
-      const budget = await findShown(deps, request.params.id);
-      const { limit = 20, cursor } = request.query;
-      const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
-      const rows = await listAccounts(deps.db, budget.id, { limit: limit + 1, after });
-      const shown = rows.slice(0, limit);
-      const last = rows.length > limit ? shown.at(-1) : undefined;
-      return {
-        data: shown.map((row) => ({
-          id: row.id,
-          subject: subjectText(budget.level, row.subject || (budget.subject === "*" ? "" : budget.subject)),
-          window_start: row.window_end === null ? null : row.window_start.toISOString(),
-          resets_at: row.window_end?.toISOString() ?? null,
-          settled_nanos: row.settled_nanos.toString(),
-          granted_nanos: row.granted_nanos.toString(),
-          updated_at: row.updated_at.toISOString(),
-        })),
-        next_cursor: last ? encodeCursor(last.updated_at, last.id, deps.cursorSecret) : null,
-        has_more: last !== undefined,
-      };
-    },
+    handler: async (request) => presentBudget(await findShown(deps.db, request.params.id)),
   });
 }
 
@@ -165,10 +132,13 @@ function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
       const { id } = request.params;
       const budget = id.startsWith("org_")
         ? await setOrganizationBudget(deps, { organizationId: id, ...terms }, changedBy(request))
-        : await setBudget(deps, { id: idOf("budget", id), ...terms }, changedBy(request));
+        : await setBudget(deps, { id: rowIdOf("budget", id), ...terms }, changedBy(request));
       return await settled(deps, budget);
     },
   });
+}
+
+function addEndingRoutes(app: App, deps: BudgetRouteDeps): void {
   app.route({
     method: "POST",
     url: `${one}/release`,
@@ -180,7 +150,7 @@ function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
       response: { 200: Budget },
     },
     handler: async (request) =>
-      await settled(deps, await releaseFrozenBudget(deps, idOf("budget", request.params.id), changedBy(request))),
+      await settled(deps, await releaseFrozenBudget(deps, rowIdOf("budget", request.params.id), changedBy(request))),
   });
   app.route({
     method: "DELETE",
@@ -188,7 +158,7 @@ function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
     config,
     schema: { summary: "Take a budget away; what it has paid for stays on record", tags, params: BudgetParams },
     handler: async (request, reply) => {
-      await deleteBudget(deps, idOf("budget", request.params.id), changedBy(request));
+      await deleteBudget(deps, rowIdOf("budget", request.params.id), changedBy(request));
       return await reply.code(204).send();
     },
   });
@@ -196,20 +166,6 @@ function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
 
 function changedBy(request: FastifyRequest): ChangedBy {
   return { caller: personOf(request), context: requestContext(request) };
-}
-
-function idOf(kind: "budget" | "organization", id: string): string {
-  const uuid = uuidOf(kind, id);
-  if (uuid === undefined) throw new Problem("not_found");
-  return uuid;
-}
-
-async function findShown({ db }: BudgetRouteDeps, id: string): Promise<BudgetRow> {
-  const budget = id.startsWith("org_")
-    ? await findOrganizationBudget(db, idOf("organization", id))
-    : await findBudget(db, idOf("budget", id));
-  if (!budget) throw new Problem("not_found");
-  return budget;
 }
 
 /** What this process holds of the old limit is given back before the answer, so that it shows what is so. */

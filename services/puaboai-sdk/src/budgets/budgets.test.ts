@@ -96,6 +96,8 @@ function rowOf(organizationId: string, accountIds: readonly string[], cost: bigi
     reasoningTokens: 0,
     usageSource: "provider",
     cost,
+    session: null,
+    tags: [],
     accountIds,
     budgetDecision: null,
     reserved: cost,

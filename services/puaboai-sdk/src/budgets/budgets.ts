@@ -12,7 +12,7 @@ import { type Account, type AccountFigures, hearFigures, isHard, settleInMemory,
 import type { Payer } from "./budget.ts";
 import { giveBack } from "./grants.store.ts";
 import { type BlockDeps, obtainBlocks } from "./obtain-blocks.ts";
-import { type Purse, openPurse } from "./purse.ts";
+import { Purse } from "./purse.ts";
 
 /** Money set aside for one call. */
 export interface Reservation {
@@ -55,7 +55,7 @@ export class Budgets {
   async reserve(wanted: WantedMoney): Promise<Reservation> {
     const { organizationId } = wanted.payer;
     let purse = this.#purses.get(organizationId);
-    if (!purse) this.#purses.set(organizationId, (purse = openPurse(organizationId, this.#accounts)));
+    if (!purse) this.#purses.set(organizationId, (purse = new Purse(organizationId, this.#accounts)));
     // The usual call ends here, without waiting for anybody.
     const accounts = purse.accountsOf(wanted.payer, wanted.model, this.#deps.clock.monotonic());
     const taken = accounts && this.#take(accounts, wanted.amount);

@@ -72,7 +72,7 @@ export async function setOrganizationBudget(
       const { enforcement = "hard" } = terms;
       if (await insertBudget(tx, { ...of, ...terms, id, enforcement })) return { id, before: undefined };
       const there = await findBudgetOf(tx, of);
-      return there && (await change(tx, there.id, terms));
+      return there && (await setTerms(tx, there.id, terms));
     },
   });
 }
@@ -88,7 +88,7 @@ export async function setBudget(
 ): Promise<BudgetRow> {
   return await commit(deps, by, {
     action: "budget.updated",
-    find: async (tx) => await change(tx, id, terms),
+    find: async (tx) => await setTerms(tx, id, terms),
   });
 }
 
@@ -117,7 +117,7 @@ export async function deleteBudget(deps: ChangeDeps, id: string, by: ChangedBy):
   });
 }
 
-async function change(tx: Db, id: string, terms: BudgetTerms): ReturnType<Work["find"]> {
+async function setTerms(tx: Db, id: string, terms: BudgetTerms): ReturnType<Work["find"]> {
   const before = await findLocked(tx, id);
   if (before?.level === "credit") throw new Problem("conflict", "Credit changes by adding to it.");
   if (before) await updateBudget(tx, id, terms);
@@ -171,7 +171,8 @@ async function writeEntry(
   });
 }
 
-function asProblem(error: unknown): never {
+/** Of a statement that names an organization. @throws Problem `not_found` */
+export function asProblem(error: unknown): never {
   if ((error as { code?: unknown }).code === noSuchOrganization) throw new Problem("not_found");
   throw error;
 }

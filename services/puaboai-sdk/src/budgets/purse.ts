@@ -1,7 +1,7 @@
 /** The budgets and accounts of one organization, as this process knows them. */
 import { type NanoDollars, Problem, type RequestId } from "@nexus/core";
 import { type Account, openAccount } from "./account.ts";
-import { type AccountToOpen, openAccounts } from "./accounts.store.ts";
+import { openAccounts } from "./accounts.store.ts";
 import { type Budget, chargedSubjects, type Payer } from "./budget.ts";
 import { loadBudgets } from "./load-budgets.ts";
 import type { BlockDeps } from "./obtain-blocks.ts";
@@ -10,26 +10,13 @@ import { refuseUnknownBudget } from "./refuse-spending.ts";
 interface Charge {
   payer: Payer;
   model: string;
+  amount: NanoDollars;
+  requestId: RequestId;
 }
 
-export interface Purse {
-  readonly organizationId: string;
-  /** Somebody waits for PostgreSQL. */
-  readonly isBusy: boolean;
-  /** What a call is charged to, if that is known and every window is still open. */
-  accountsOf(payer: Payer, model: string, now: number): readonly Account[] | undefined;
-  /** The same, asking PostgreSQL. @throws Problem `budget_exceeded` where nobody has given the organization a budget */
-  openAccounts(deps: BlockDeps, wanted: Charge & { requestId: RequestId; amount: NanoDollars }): Promise<readonly Account[]>;
-  /** The budgets have changed: the next call reads them again. */
-  forgetBudgets(): void;
-  /** Work with PostgreSQL, one after the other. */
-  inTurn<T>(work: () => Promise<T>): Promise<T>;
-  /** Every account. */
-  held(): Account[];
-  /** Those that no call has used for a while, or whose window is over. */
-  idle(now: number, idleMs: number): Account[];
-  /** Forgets what has not been used for long. True when nothing is left. */
-  sweep(now: number, idleMs: number): boolean;
+interface Charged {
+  budget: Budget;
+  subject: string;
 }
 
 interface KnownCharge {
@@ -43,112 +30,130 @@ const mostCharges = 10_000;
 /** An account without calls is forgotten after so many times the idle time. */
 const forgetAfterIdles = 60;
 
-export function openPurse(organizationId: string, byId: Map<string, Account>): Purse {
-  const accounts = new Map<string, Account>();
-  const charges = new Map<string, KnownCharge>();
-  let budgets: readonly Budget[] | undefined;
-  let version = 0;
-  let queue: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
+export class Purse {
+  readonly organizationId: string;
+  /** Those of all purses, by their ids. */
+  readonly #byId: Map<string, Account>;
+  readonly #accounts = new Map<string, Account>();
+  readonly #charges = new Map<string, KnownCharge>();
+  #budgets: readonly Budget[] | undefined;
+  /** Counts the times that the budgets were told to have changed. */
+  #version = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
-  async function readBudgets(deps: BlockDeps, asked: { requestId: RequestId; amount: NanoDollars }): Promise<readonly Budget[]> {
-    while (!budgets) {
-      const before = version;
-      const read = await loadBudgets(deps, { organizationId, ...asked });
-      // What was announced meanwhile may not be among it.
-      if (before === version) budgets = read;
-    }
-    for (const account of accounts.values()) {
-      const budget = budgets.find(({ id }) => id === account.budget.id);
-      if (budget) Object.assign(account, { budget, told: undefined });
-    }
-    return budgets;
+  constructor(organizationId: string, byId: Map<string, Account>) {
+    this.organizationId = organizationId;
+    this.#byId = byId;
   }
 
-  return {
-    organizationId,
-    get isBusy() {
-      return waiting > 0;
-    },
-    accountsOf(payer, model, now) {
-      const known = charges.get(chargeName(payer, model));
-      if (known?.tags !== payer.tags || known.budgetIds !== payer.budgetIds) return undefined;
-      return known.accounts.every(({ closesAt }) => closesAt > now) ? known.accounts : undefined;
-    },
-    async openAccounts(deps, { payer, model, requestId, amount }) {
-      const charged = pairsOf(await readBudgets(deps, { requestId, amount }), payer, model);
-      const now = deps.clock.monotonic();
-      const missing = charged.filter(({ budget, subject }) => {
-        const account = accounts.get(nameOf(budget.id, subject));
-        return !account || account.closesAt <= now;
-      });
-      for (const { budget, subject, opened } of await openEach(deps, missing)) {
-        const { id, resetsAt, msLeft, settled, granted } = opened;
-        const closesAt = msLeft === null ? Infinity : deps.clock.monotonic() + msLeft;
-        const account = openAccount({ id, budget, subject, resetsAt, closesAt, figures: { settled, granted } });
-        // What the last window holds is given back first: its account is not found by its name any more.
-        const last = accounts.get(nameOf(budget.id, subject));
-        if (last) accounts.set(`${last.id} closed`, last);
-        accounts.set(nameOf(budget.id, subject), account);
-        byId.set(id, account);
-      }
-      const found = charged.map(({ budget, subject }) => {
-        const account = accounts.get(nameOf(budget.id, subject));
-        if (!account)
-          throw new Problem("unavailable", "The account of a budget could not be opened.", { headers: { "retry-after": "1" } });
-        return account;
-      });
-      if (charges.size >= mostCharges) charges.clear();
-      charges.set(chargeName(payer, model), { tags: payer.tags, budgetIds: payer.budgetIds, accounts: found });
-      return found;
-    },
-    forgetBudgets() {
-      version++;
-      budgets = undefined;
-      charges.clear();
-    },
-    inTurn(work) {
-      waiting++;
-      const turn = queue.then(work).finally(() => {
-        waiting--;
-      });
-      queue = turn.catch(() => {});
-      return turn;
-    },
-    held: () => [...accounts.values()],
-    idle: (now, idleMs) => [...accounts.values()].filter((account) => account.closesAt <= now || now - account.usedAt >= idleMs),
-    sweep(now, idleMs) {
-      for (const [name, account] of accounts) {
-        if (account.reserved !== 0n || account.free > 0n) continue;
-        const isOver = account.closesAt <= now || now - account.usedAt >= idleMs * forgetAfterIdles;
-        if (!isOver) continue;
-        accounts.delete(name);
-        byId.delete(account.id);
-        charges.clear();
-      }
-      return accounts.size === 0;
-    },
-  };
+  /** Somebody waits for PostgreSQL. */
+  get isBusy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** What a call is charged to, if that is known and every window is still open. */
+  accountsOf(payer: Payer, model: string, now: number): readonly Account[] | undefined {
+    const known = this.#charges.get(chargeName(payer, model));
+    if (known?.tags !== payer.tags || known.budgetIds !== payer.budgetIds) return undefined;
+    return known.accounts.every(({ closesAt }) => closesAt > now) ? known.accounts : undefined;
+  }
+
+  /** The same, asking PostgreSQL. @throws Problem `budget_exceeded` where nobody has given the organization a budget */
+  async openAccounts(deps: BlockDeps, charge: Charge): Promise<readonly Account[]> {
+    const { payer, model } = charge;
+    const charged = chargedBudgets(await this.#readBudgets(deps, charge), payer, model);
+    await this.#openMissing(deps, charged);
+    const accounts = charged.map((one) => {
+      const account = this.#accounts.get(nameOf(one));
+      if (account) return account;
+      throw new Problem("unavailable", "The account of a budget could not be opened.", { headers: { "retry-after": "1" } });
+    });
+    if (this.#charges.size >= mostCharges) this.#charges.clear();
+    this.#charges.set(chargeName(payer, model), { tags: payer.tags, budgetIds: payer.budgetIds, accounts });
+    return accounts;
+  }
+
+  /** The budgets have changed: the next call reads them again. */
+  forgetBudgets(): void {
+    this.#version++;
+    this.#budgets = undefined;
+    this.#charges.clear();
+  }
+
+  /** Work with PostgreSQL, one after the other. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#waiting++;
+    const turn = this.#queue.then(work).finally(() => {
+      this.#waiting--;
+    });
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Every account. */
+  held(): Account[] {
+    return [...this.#accounts.values()];
+  }
+
+  /** Those that no call has used for a while, or whose window is over. */
+  idle(now: number, idleMs: number): Account[] {
+    return this.held().filter(({ closesAt, usedAt }) => closesAt <= now || now - usedAt >= idleMs);
+  }
+
+  /** Forgets what has not been used for long. True when nothing is left. */
+  sweep(now: number, idleMs: number): boolean {
+    for (const [name, account] of this.#accounts) {
+      if (account.reserved !== 0n || account.free > 0n) continue;
+      if (account.closesAt > now && now - account.usedAt < idleMs * forgetAfterIdles) continue;
+      this.#accounts.delete(name);
+      this.#byId.delete(account.id);
+      this.#charges.clear();
+    }
+    return this.#accounts.size === 0;
+  }
+
+  async #readBudgets(deps: BlockDeps, { requestId, amount }: Charge): Promise<readonly Budget[]> {
+    while (!this.#budgets) {
+      const version = this.#version;
+      const read = await loadBudgets(deps, { organizationId: this.organizationId, requestId, amount });
+      // What was announced meanwhile may not be among it.
+      if (version === this.#version) this.#budgets = read;
+    }
+    for (const account of this.#accounts.values()) {
+      const budget = this.#budgets.find(({ id }) => id === account.budget.id);
+      if (budget) Object.assign(account, { budget, told: undefined });
+    }
+    return this.#budgets;
+  }
+
+  async #openMissing(deps: BlockDeps, charged: readonly Charged[]): Promise<void> {
+    const now = deps.clock.monotonic();
+    const missing = charged.filter((one) => (this.#accounts.get(nameOf(one))?.closesAt ?? now) <= now);
+    if (missing.length === 0) return;
+    const asked = missing.map(({ budget, subject }) => ({ budgetId: budget.id, subject }));
+    for (const { id, budgetId, subject, resetsAt, msLeft, settled, granted } of await openAccounts(deps.db, asked)) {
+      const one = missing.find((other) => other.budget.id === budgetId && other.subject === subject);
+      if (!one) continue;
+      const closesAt = msLeft === null ? Infinity : deps.clock.monotonic() + msLeft;
+      const account = openAccount({ id, budget: one.budget, subject, resetsAt, closesAt, figures: { settled, granted } });
+      // That of the window before stays until what it holds is given back.
+      const last = this.#accounts.get(nameOf(one));
+      if (last) this.#accounts.set(`${last.id} closed`, last);
+      this.#accounts.set(nameOf(one), account);
+      this.#byId.set(id, account);
+    }
+  }
 }
 
-/** Hard budgets first, so that a refusal names one of them. @throws Problem `budget_exceeded` */
-function pairsOf(budgets: readonly Budget[], payer: Payer, model: string): { budget: Budget; subject: string }[] {
+/** @throws Problem `budget_exceeded` when the key is charged to a budget that is not there */
+function chargedBudgets(budgets: readonly Budget[], payer: Payer, model: string): Charged[] {
   for (const id of payer.budgetIds) if (!budgets.some((budget) => budget.id === id)) throw refuseUnknownBudget(id);
   return budgets.flatMap((budget) => chargedSubjects(budget, payer, model).map((subject) => ({ budget, subject })));
 }
 
-async function openEach(deps: BlockDeps, pairs: readonly { budget: Budget; subject: string }[]) {
-  if (pairs.length === 0) return [];
-  const asked = pairs.map(({ budget, subject }): AccountToOpen => ({ budgetId: budget.id, subject }));
-  const opened = await openAccounts(deps.db, asked);
-  return pairs.flatMap(({ budget, subject }) => {
-    const found = opened.find((one) => one.budgetId === budget.id && one.subject === subject);
-    return found ? [{ budget, subject, opened: found }] : [];
-  });
-}
-
-function nameOf(budgetId: string, subject: string): string {
-  return `${budgetId} ${subject}`;
+function nameOf({ budget, subject }: Charged): string {
+  return `${budget.id} ${subject}`;
 }
 
 function chargeName({ keyId, userId, session }: Payer, model: string): string {

@@ -102,6 +102,8 @@ function rowOf({ accountIds, decision }: Reservation, cost: bigint, outcome: Usa
     reasoningTokens: 0,
     usageSource: "provider",
     cost,
+    session: null,
+    tags: [],
     accountIds,
     budgetDecision: decision,
     reserved: cost,

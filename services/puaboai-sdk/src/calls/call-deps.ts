@@ -17,7 +17,7 @@ import type { CallGate } from "./call-gate.ts";
 import type { AnswerHooks, CallHooks, HookedCall } from "./call-hooks.ts";
 import { type CallLedger, type CallOrigin, type LedgerDeps, openCallLedger } from "./call-ledger.ts";
 import { credentialOf } from "./credential.ts";
-import { payerOf } from "./payer.ts";
+import { payerOf, sessionOf } from "./payer.ts";
 import type { RunningCall, RunningCalls } from "./running-calls.ts";
 
 /** What the routes that call models need. */
@@ -80,7 +80,7 @@ async function runCall(
 ): Promise<void> {
   const origin: CallOrigin = {
     endpoint,
-    payer: payerOf(caller, null),
+    payer: payerOf(caller, sessionOf(request)),
     requestId: request.requestId,
     clientRequestId: request.clientRequestId,
     traceId: requestContext(request).trace_id,

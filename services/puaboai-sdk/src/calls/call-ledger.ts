@@ -193,6 +193,8 @@ function emptyRow(origin: CallOrigin, now: number): UsageRow {
     ...tokenColumns(noTokens),
     usageSource: "none",
     cost: 0n,
+    session: payer.session,
+    tags: payer.tags,
     accountIds: [],
     budgetDecision: null,
     reserved: 0n,

@@ -1,7 +1,7 @@
-import { uuidOf } from "@nexus/core";
-import type { KeyCaller, PersonCaller } from "@nexus/http";
+import { Problem, uuidOf } from "@nexus/core";
+import type { FastifyRequest, KeyCaller, PersonCaller } from "@nexus/http";
 import { keyRecordOf } from "@nexus/key-check";
-import type { Payer } from "../budgets/budget.ts";
+import { each, type Payer } from "../budgets/budget.ts";
 
 type KeyRecord = NonNullable<ReturnType<typeof keyRecordOf>>;
 type KeyFacts = Pick<Payer, "organizationId" | "userId" | "keyId" | "tags" | "budgetIds">;
@@ -10,6 +10,20 @@ type KeyFacts = Pick<Payer, "organizationId" | "userId" | "keyId" | "tags" | "bu
 const known = new WeakMap<KeyRecord, KeyFacts>();
 
 const nobody: readonly string[] = [];
+
+const sessionHeader = "x-nexus-session";
+const sessionName = /^[!-~]{1,128}$/;
+
+/**
+ * The agent session that a call belongs to, as its client names it in `x-nexus-session`: 1 to 128 visible ASCII characters.
+ * @throws Problem `invalid_request`
+ */
+export function sessionOf({ headers }: Pick<FastifyRequest, "headers">): string | null {
+  const name = headers[sessionHeader];
+  if (name === undefined) return null;
+  if (typeof name === "string" && sessionName.test(name) && name !== each) return name;
+  throw new Problem("invalid_request", `The header ${sessionHeader} must be 1 to 128 visible ASCII characters, and not "*".`);
+}
 
 /** Who pays for a call. */
 export function payerOf(caller: KeyCaller | PersonCaller, session: string | null): Payer {

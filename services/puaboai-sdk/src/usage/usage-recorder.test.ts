@@ -99,6 +99,8 @@ function row(change: Partial<UsageRow> = {}): UsageRow {
     reasoningTokens: 0,
     usageSource: "provider",
     cost: 0n,
+    session: null,
+    tags: [],
     accountIds: [],
     budgetDecision: null,
     reserved: 0n,

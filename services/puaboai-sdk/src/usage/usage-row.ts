@@ -35,6 +35,10 @@ export interface UsageRow {
   units?: Readonly<Units> | null;
   usageSource: "provider" | "counted" | "bound" | "none";
   cost: NanoDollars;
+  /** As the client names the agent session of the call. */
+  session: string | null;
+  /** Of the key. */
+  tags: readonly string[];
   /** Every account that the call is charged to; uuids. */
   accountIds: readonly string[];
   /** The budgets as they stood when the call was let through: JSON. */
@@ -62,10 +66,12 @@ export function writeRow(row: UsageRow): string {
   return JSON.stringify({ ...row, cost: row.cost.toString(), reserved: row.reserved.toString() });
 }
 
-interface WrittenRow extends Omit<UsageRow, "cost" | "reserved" | "accountIds"> {
+interface WrittenRow extends Omit<UsageRow, "cost" | "reserved" | "accountIds" | "session" | "tags"> {
   cost: string;
   reserved: string;
   accountIds?: readonly string[];
+  session?: string | null;
+  tags?: readonly string[];
   /** Of an earlier version, whose budgets had one account of the same id. */
   budgetId?: string | null;
 }
@@ -75,8 +81,8 @@ export function readRow(line: string): UsageRow | undefined {
   try {
     const row = JSON.parse(line) as WrittenRow;
     if (typeof row.requestId !== "string" || typeof row.occurredAt !== "number") return undefined;
-    const { budgetId, accountIds = budgetId ? [budgetId] : [], ...rest } = row;
-    return { ...rest, accountIds, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
+    const { budgetId, accountIds = budgetId ? [budgetId] : [], session = null, tags = [], ...rest } = row;
+    return { ...rest, accountIds, session, tags, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
   } catch {
     return undefined;
   }
