@@ -1068,6 +1068,26 @@ GRANT EXECUTE ON FUNCTION record_gateway_change(text, uuid, uuid) TO nexus_ai;
 ALTER TABLE usage_events ADD session text, ADD tags text[] NOT NULL DEFAULT '{}';
 CREATE INDEX usage_events_session_idx ON usage_events (organization_id, session, occurred_at DESC) WHERE session IS NOT NULL;
 
+-- 20261123T1406_tell_the_story_of_a_request.sql
+-- Owned by puaboai-sdk. What one request's story needs of others' tables, and nothing more.
+CREATE FUNCTION request_actors(key_id uuid, user_id uuid) RETURNS TABLE (key_name text, user_name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT (SELECT k.name FROM api_keys k WHERE k.id = key_id), (SELECT u.name FROM users u WHERE u.id = user_id)
+$$;
+
+-- The audit entries that a request has left, without what is personal. Within the request's organization and time, so that few
+-- rows are looked at.
+CREATE FUNCTION request_audit_entries(request_id text, organization_id uuid, since timestamptz, until timestamptz)
+RETURNS TABLE (id uuid, recorded_at timestamptz, action text, outcome text, actor jsonb, targets jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT l.id, l.recorded_at, l.action, l.outcome, l.actor, l.targets FROM audit_log l
+  WHERE l.organization_id = $2 AND l.recorded_at BETWEEN since AND until AND l.context ->> 'request_id' = $1
+  ORDER BY l.recorded_at, l.id LIMIT 100
+$$;
+
+REVOKE ALL ON FUNCTION request_actors(uuid, uuid), request_audit_entries(text, uuid, timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION request_actors(uuid, uuid), request_audit_entries(text, uuid, timestamptz, timestamptz) TO nexus_ai;
+
 -- 20261123T1420_count_other_units.sql
 -- Sound, images, seconds, characters, searches, and what the provider itself says that a call cost: what is not billed as plain
 -- text tokens, as an object with the parts that occurred. The columns of tokens keep their meaning and count all tokens.
@@ -1118,6 +1138,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1400_let_the_gateway_record_changes.sql', 'e0260bf05b9cef51b02f8e478cad1d36b6b2c865692940e1b3afdd1b75ac0560', 0),
   ('20261123T1402_charge_several_budgets.sql', 'cbed43a9ba44a42293533bff13cc71146df5cc52b2d3e503a0e1e7d3576472e3', 0),
   ('20261123T1404_note_sessions_and_tags.sql', '3fba482db82ca0342a13f75711080f420aca9415363766d9825927b9b6afa913', 0),
+  ('20261123T1406_tell_the_story_of_a_request.sql', '7fb061d174f71b8c98a8eb2710872e5273d7ae9ffca0f505c06d1951bcee2d35', 0),
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0);
 

@@ -19,6 +19,7 @@ import { messagesErrors } from "./messages/messages-error.ts";
 import { addMessagesRoutes } from "./messages/messages.routes.ts";
 import { addModerationRoutes } from "./moderations/moderations.routes.ts";
 import type { Upstream } from "./proxy/open-upstream.ts";
+import { addRequestRoutes } from "./requests/requests.routes.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
 import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
@@ -53,6 +54,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
+  addRequestRoutes(server.published, { ...shared, recorder: usage.recorder });
   const budgets = { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger };
   addBudgetRoutes(server.published, budgets);
   addCreditRoutes(server.published, budgets);

@@ -1,8 +1,9 @@
-import { type UsageEvent, UsagePage, UsageQuery } from "@nexus/contracts/usage";
-import { assert, type Clock, Problem, toId, uuidOf } from "@nexus/core";
+import { UsagePage, UsageQuery } from "@nexus/contracts/usage";
+import { assert, type Clock, Problem, uuidOf } from "@nexus/core";
 import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, type Caller, callerOf, isAdmin } from "@nexus/http";
-import { listUsage, type StoredUsage, sumUsage, type UsageFilter } from "./read-usage.store.ts";
+import { presentUsage } from "./present-usage.ts";
+import { listUsage, sumUsage, type UsageFilter } from "./read-usage.store.ts";
 import type { UsageRecorder } from "./usage-recorder.ts";
 
 interface UsageDeps {
@@ -38,7 +39,7 @@ export function addUsageRoutes(app: App, deps: UsageDeps): void {
       const shown = rows.slice(0, limit);
       const last = rows.length > limit ? shown.at(-1) : undefined;
       return {
-        data: shown.map(present),
+        data: shown.map(presentUsage),
         totals: presentTotals(totals),
         next_cursor: last ? encodeCursor(last.occurred_at, last.request_id, deps.cursorSecret) : null,
         has_more: last !== undefined,
@@ -68,37 +69,6 @@ function rowId(kind: "organization" | "key", id: string | undefined): string | u
   const uuid = uuidOf(kind, id);
   if (uuid === undefined) throw new Problem("not_found");
   return uuid;
-}
-
-function present(row: StoredUsage): UsageEvent {
-  return {
-    request_id: toId("request", row.request_id),
-    attempt: row.attempt,
-    occurred_at: row.occurred_at.toISOString(),
-    organization_id: toId("organization", row.organization_id),
-    key_id: row.key_id === null ? null : toId("key", row.key_id),
-    user_id: row.user_id === null ? null : toId("user", row.user_id),
-    endpoint: row.endpoint,
-    model: row.model,
-    provider: row.provider,
-    upstream_model: row.upstream_model,
-    stream: row.stream,
-    outcome: row.outcome,
-    http_status: row.http_status,
-    error_code: row.error_code,
-    input_tokens: Number(row.input_tokens),
-    output_tokens: Number(row.output_tokens),
-    cached_input_tokens: Number(row.cached_input_tokens),
-    cache_write_tokens: Number(row.cache_write_tokens),
-    reasoning_tokens: Number(row.reasoning_tokens),
-    units: row.units as UsageEvent["units"],
-    usage_source: row.usage_source,
-    cost_nanos: row.cost_nanos.toString(),
-    price: row.price as Record<string, unknown> | null,
-    duration_ms: row.duration_ms,
-    first_byte_ms: row.first_byte_ms,
-    client_request_id: row.client_request_id,
-  };
 }
 
 function presentTotals(totals: Awaited<ReturnType<typeof sumUsage>>) {
