@@ -13,9 +13,15 @@ interface Segment {
   path: string;
   handle: number;
   bytes: number;
-  /** The calls whose latest record is here, by key. */
-  live: Map<string, string>;
+  /** How many records of it are the latest of a call, and how long they are. */
+  live: number;
   liveBytes: number;
+}
+
+/** The latest record of a call. */
+interface Place {
+  segment: Segment;
+  line: string;
 }
 
 interface JournalOptions {
@@ -28,7 +34,8 @@ interface JournalOptions {
 /** The journal of this process; owns its files. */
 export class Journal {
   readonly #options: Required<JournalOptions>;
-  readonly #places = new Map<string, Segment>();
+  /** By call, which PostgreSQL has not taken. */
+  readonly #places = new Map<string, Place>();
   readonly #segments = new Set<Segment>();
   #current: Segment;
   #count = 0;
@@ -38,7 +45,7 @@ export class Journal {
   #fault: Error | undefined;
 
   constructor(options: JournalOptions) {
-    this.#options = { segmentBytes: 4 * 1024 * 1024, ...options };
+    this.#options = { segmentBytes: 16 * 1024 * 1024, ...options };
     mkdirSync(options.directory, { recursive: true, mode: 0o700 });
     this.#current = this.#openSegment();
   }
@@ -56,7 +63,9 @@ export class Journal {
   /** Appends the latest state of a call. @throws the file system's error; the record may then be lost with the process */
   append(row: UsageRow): void {
     try {
-      this.#write(keyOf(row), writeRow(row));
+      const line = writeRow(row);
+      this.#write(line);
+      this.#put(callOf(row), line);
       this.#fault = undefined;
     } catch (error) {
       this.#fault = error as Error;
@@ -66,13 +75,19 @@ export class Journal {
 
   /** PostgreSQL has this call: its record may go. */
   settled(row: UsageRow): void {
-    this.#leave(keyOf(row));
+    const call = callOf(row);
+    const place = this.#places.get(call);
+    if (!place) return;
+    this.#places.delete(call);
+    this.#leave(place.segment, place.line.length);
+    // A table that V8 has not collected yet may still hold the place.
+    place.line = "";
   }
 
   /** Closes the files and removes those in which nothing is owed any more. */
   close(): void {
     for (const segment of this.#segments) {
-      if (segment.live.size === 0) this.#remove(segment);
+      if (segment.live === 0) this.#remove(segment);
       else closeSync(segment.handle);
     }
     this.#segments.clear();
@@ -80,12 +95,13 @@ export class Journal {
 
   #openSegment(): Segment {
     const path = join(this.#options.directory, `${this.#options.processId}.${this.#count++}.jsonl`);
-    const segment: Segment = { path, handle: openSync(path, "ax", 0o600), bytes: 0, live: new Map(), liveBytes: 0 };
+    const segment: Segment = { path, handle: openSync(path, "ax", 0o600), bytes: 0, live: 0, liveBytes: 0 };
     this.#segments.add(segment);
     return segment;
   }
 
-  #write(key: string, line: string): void {
+  /** Appends lines. The file they stand in then is the current one. */
+  #write(lines: string): void {
     if (this.#current.bytes >= this.#options.segmentBytes) {
       const full = this.#current;
       this.#current = this.#openSegment();
@@ -93,7 +109,7 @@ export class Journal {
     }
     const segment = this.#current;
     // After a half-written record the next one starts on a line of its own.
-    const bytes = Buffer.from(this.#torn ? `\n${line}\n` : `${line}\n`);
+    const bytes = Buffer.from(this.#torn ? `\n${lines}\n` : `${lines}\n`);
     this.#torn = true;
     for (let at = 0; at < bytes.length;) {
       const written = writeSync(segment.handle, bytes, at);
@@ -101,36 +117,44 @@ export class Journal {
       segment.bytes += written;
     }
     this.#torn = false;
-    this.#leave(key);
-    segment.live.set(key, line);
-    segment.liveBytes += line.length;
-    this.#liveBytes += line.length;
-    this.#places.set(key, segment);
   }
 
-  #leave(key: string): void {
-    const segment = this.#places.get(key);
-    if (!segment) return;
-    const bytes = segment.live.get(key)?.length ?? 0;
+  /** The line just written is the latest of its call. */
+  #put(call: string, line: string): void {
+    const segment = this.#current;
+    segment.live++;
+    segment.liveBytes += line.length;
+    this.#liveBytes += line.length;
+    const place = this.#places.get(call);
+    if (!place) return void this.#places.set(call, { segment, line });
+    const before = place.segment;
+    const length = place.line.length;
+    place.segment = segment;
+    place.line = line;
+    this.#leave(before, length);
+  }
+
+  #leave(segment: Segment, bytes: number): void {
+    segment.live--;
     segment.liveBytes -= bytes;
     this.#liveBytes -= bytes;
-    segment.live.delete(key);
-    this.#places.delete(key);
     this.#tidy(segment);
   }
 
   /** A file goes when nothing in it is owed; when little is, that moves on, so that one long call does not pin megabytes. */
   #tidy(segment: Segment): void {
     if (segment === this.#current || this.#moving || !this.#segments.has(segment)) return;
-    const movable = segment.live.size > 0 && segment.liveBytes * 4 < segment.bytes;
+    const movable = segment.live > 0 && segment.liveBytes * 4 < segment.bytes;
     if (movable && this.#current.bytes < this.#options.segmentBytes) this.#moveOn(segment);
-    if (segment.live.size === 0) this.#remove(segment);
+    if (segment.live === 0) this.#remove(segment);
   }
 
   #moveOn(segment: Segment): void {
     this.#moving = true;
     try {
-      for (const [key, line] of Array.from(segment.live)) this.#write(key, line);
+      const left = Array.from(this.#places).filter(([, place]) => place.segment === segment);
+      this.#write(left.map(([, { line }]) => line).join("\n"));
+      for (const [call, { line }] of left) this.#put(call, line);
     } catch {
       // What could not move stays where it is, and is as safe there.
     } finally {
@@ -172,4 +196,9 @@ function journalFiles(directory: string, processId: string): { path: string; num
     .filter((name) => name.startsWith(`${processId}.`) && name.endsWith(".jsonl"))
     .map((name) => ({ path: join(directory, name), number: Number(name.slice(processId.length + 1, -".jsonl".length)) }))
     .toSorted((a, b) => a.number - b.number);
+}
+
+/** Names a call within one process. */
+function callOf({ requestId, attempt }: UsageRow): string {
+  return attempt === 1 ? requestId : `${requestId}.${attempt}`;
 }
