@@ -1,7 +1,7 @@
 import { Problem } from "@nexus/core";
 import type { FastifyReply } from "@nexus/http";
 import type { OpenCall } from "../calls/call-deps.ts";
-import { streamHeaders, takeOver } from "../calls/exchange.ts";
+import { sendWhole, streamHeaders, takeOver } from "../calls/exchange.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import { framesIn } from "../wire/frames-in.ts";
 import type { CachedAnswer } from "./cached-answer.ts";
@@ -34,7 +34,7 @@ export function replayAnswer({ call, reply, answer, targets, now }: Replay): boo
   const age = Math.max(0, Math.floor((now - answer.storedAt) / 1000));
   const head = { ...answer.headers, "x-nexus-cache": "hit", age, "x-nexus-cost-nanos": "0" };
   if (answer.kind === "whole") {
-    takeOver({ reply }, 200, { ...head, "content-length": answer.body.length }).end(answer.body);
+    sendWhole({ reply }, 200, { headers: head, body: answer.body });
     return true;
   }
   const raw = takeOver({ reply }, 200, { ...head, ...streamHeaders });

@@ -4,7 +4,7 @@ import { isJson, mediaTypeOf, passingHeaders } from "../proxy/response-headers.t
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import type { CallEnd } from "./call-ledger.ts";
-import { answerHeaders, takeOver } from "./exchange.ts";
+import { answerHeaders, sendWhole } from "./exchange.ts";
 import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
 
 // 2,048 embeddings of 3,072 numbers are about 130 MB of text; more is no answer.
@@ -104,11 +104,7 @@ function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Bu
   const cost = call.ledger.finish(end);
   const headers = { ...passingHeaders(head.headers), ...answerHeaders(call) };
   if (end.outcome === "ok" && head.status === 200) call.hooks?.keepWhole(call.model, headers, body);
-  takeOver(call, head.status, {
-    ...headers,
-    "content-length": body.length,
-    "x-nexus-cost-nanos": cost.toString(),
-  }).end(body);
+  sendWhole(call, head.status, { headers: { ...headers, "x-nexus-cost-nanos": cost.toString() }, body });
 }
 
 /** A provider's trouble is told as ours: its text may hold what is only for us. */

@@ -1,7 +1,17 @@
 import type { Fees, Price, Rates } from "./price.ts";
 
-/** As it is stamped on a usage row and shown: amounts in nano-dollars, as decimal texts. */
-export function priceDocument(price: Price) {
+export type PriceDocument = ReturnType<typeof describe>;
+
+const described = new WeakMap<Price, PriceDocument>();
+
+/** As it is stamped on a usage row and shown: amounts in nano-dollars, as decimal texts. The same object for the same price. */
+export function priceDocument(price: Price): Readonly<PriceDocument> {
+  let document = described.get(price);
+  if (!document) described.set(price, (document = describe(price)));
+  return document;
+}
+
+function describe(price: Price) {
   return {
     ...ratesDocument(price),
     ...(price.tiers ? { tiers: price.tiers.map((tier) => ({ above: tier.above, ...ratesDocument(tier) })) } : {}),

@@ -1,4 +1,5 @@
 import type { NanoDollars } from "@nexus/core";
+import { sharedJson, withMembers } from "../json/shared-json.ts";
 import type { Units } from "./units.ts";
 
 /** One call as it stands in `usage_events`; ids are uuids. */
@@ -63,12 +64,17 @@ export function keyOf(row: UsageRow): string {
 
 /** One line of JSON; amounts are decimal strings, as they may pass 2^53. */
 export function writeRow(row: UsageRow): string {
-  return JSON.stringify({ ...row, cost: row.cost.toString(), reserved: row.reserved.toString() });
+  const { price, budgetDecision, cost, reserved } = row;
+  const given = { price: undefined, budgetDecision: undefined };
+  const json = JSON.stringify({ ...row, ...given, cost: cost.toString(), reserved: reserved.toString() });
+  return withMembers(json, `"price":${sharedJson(price)},"budgetDecision":${budgetDecision ?? "null"}`);
 }
 
-interface WrittenRow extends Omit<UsageRow, "cost" | "reserved" | "accountIds" | "session" | "tags"> {
+interface WrittenRow extends Omit<UsageRow, "cost" | "reserved" | "budgetDecision" | "accountIds" | "session" | "tags"> {
   cost: string;
   reserved: string;
+  /** An earlier version wrote a text that held the JSON. */
+  budgetDecision?: unknown;
   accountIds?: readonly string[];
   session?: string | null;
   tags?: readonly string[];
@@ -81,8 +87,16 @@ export function readRow(line: string): UsageRow | undefined {
   try {
     const row = JSON.parse(line) as WrittenRow;
     if (typeof row.requestId !== "string" || typeof row.occurredAt !== "number") return undefined;
-    const { budgetId, accountIds = budgetId ? [budgetId] : [], session = null, tags = [], ...rest } = row;
-    return { ...rest, accountIds, session, tags, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
+    const {
+      budgetId,
+      accountIds = budgetId ? [budgetId] : [],
+      session = null,
+      tags = [],
+      budgetDecision: decision,
+      ...rest
+    } = row;
+    const budgetDecision = typeof decision === "string" ? decision : decision ? JSON.stringify(decision) : null;
+    return { ...rest, accountIds, session, tags, budgetDecision, cost: BigInt(row.cost), reserved: BigInt(row.reserved) };
   } catch {
     return undefined;
   }

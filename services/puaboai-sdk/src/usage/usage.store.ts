@@ -1,6 +1,7 @@
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 import type { Charge } from "../budgets/settle-budgets.ts";
+import { sharedJson, withMembers } from "../json/shared-json.ts";
 import { unitsDocument } from "./units.ts";
 import type { UsageRow } from "./usage-row.ts";
 
@@ -22,7 +23,7 @@ const names =
  * @returns what the new ones cost, by account
  */
 export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
-  const document = JSON.stringify(rows.map(rowDocument));
+  const document = `[${rows.map(rowJson).join(",")}]`;
   const result = await sql<{ id: string; cost: bigint; overran: boolean }>`
     WITH inserted AS (
       INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
@@ -43,6 +44,14 @@ export async function ensureUsagePartition(db: Db, occurredAt: number): Promise<
 /** Keeps the partitions of the coming months made. */
 export async function ensureMonthPartitions(db: Db): Promise<void> {
   await sql`SELECT ensure_month_partitions()`.execute(db);
+}
+
+function rowJson(row: UsageRow): string {
+  const { price, budgetDecision } = row;
+  return withMembers(
+    JSON.stringify(rowDocument(row)),
+    `"price":${sharedJson(price)},"budget_decision":${budgetDecision ?? "null"}`,
+  );
 }
 
 function rowDocument(row: UsageRow): Record<string, unknown> {
@@ -73,9 +82,7 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     session: row.session,
     tags: row.tags,
     account_ids: row.accountIds,
-    budget_decision: row.budgetDecision ? (JSON.parse(row.budgetDecision) as unknown) : null,
     reserved_nanos: row.reserved.toString(),
-    price: row.price,
     duration_ms: row.durationMs,
     first_byte_ms: row.firstByteMs,
     cached_answer: row.cachedAnswer ?? false,
