@@ -1093,6 +1093,27 @@ GRANT EXECUTE ON FUNCTION request_actors(uuid, uuid), request_audit_entries(text
 -- text tokens, as an object with the parts that occurred. The columns of tokens keep their meaning and count all tokens.
 ALTER TABLE usage_events ADD COLUMN units jsonb;
 
+-- 20261123T1421_create_model_prices.sql
+-- Owned by puaboai-sdk. Prices that administrators set while the gateway runs, each from a moment on. Of those whose moment has
+-- come the latest holds, those of gateway.yaml among them; of one moment the one that was set last.
+CREATE TABLE model_prices (
+  id uuid PRIMARY KEY,
+  -- As clients call it.
+  model text NOT NULL CHECK (length(model) BETWEEN 1 AND 200),
+  effective_from timestamptz(3) NOT NULL,
+  -- As it was written: "free", "unknown", or an object with amounts in dollars.
+  price jsonb NOT NULL CHECK (jsonb_typeof(price) IN ('string', 'object')),
+  note text CHECK (length(note) <= 500),
+  created_by uuid NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  -- Taken back before its moment had come.
+  withdrawn_at timestamptz(3)
+);
+CREATE INDEX model_prices_model_idx ON model_prices (model, effective_from DESC);
+CREATE INDEX model_prices_created_idx ON model_prices (created_at DESC, id DESC);
+GRANT SELECT, INSERT ON model_prices TO nexus_ai;
+GRANT UPDATE (withdrawn_at) ON model_prices TO nexus_ai;
+
 -- 20261123T1440_mark_hooked_calls.sql
 -- Calls that a kept answer answered (nobody was asked, cost 0), and what a guardrail did to a call: its name, never what it found.
 ALTER TABLE usage_events
@@ -1140,6 +1161,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1404_note_sessions_and_tags.sql', '3fba482db82ca0342a13f75711080f420aca9415363766d9825927b9b6afa913', 0),
   ('20261123T1406_tell_the_story_of_a_request.sql', '7fb061d174f71b8c98a8eb2710872e5273d7ae9ffca0f505c06d1951bcee2d35', 0),
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
+  ('20261123T1421_create_model_prices.sql', '8d165b2ad7c5dc7771d5afad45e73a4fa0b46a0167f62713d9c3a1ae06c582f9', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0);
 
 COMMIT;

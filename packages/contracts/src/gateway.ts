@@ -55,7 +55,9 @@ export const Model = strictObject({
   context_tokens: Type.Integer(),
   max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
   dimensions: Type.Union([Type.Integer(), Type.Null()]),
-  price: Type.Union([Price, Type.Literal("free"), Type.Literal("varies")], { description: "`varies`: as its targets" }),
+  price: Type.Union([Price, Type.Literal("free"), Type.Literal("unknown"), Type.Literal("varies")], {
+    description: "`unknown`: refused to callers that have a hard budget; `varies`: as its targets",
+  }),
   demo: Type.Boolean({ description: "no real language model; its answers carry x-nexus-demo" }),
   description: Type.Union([Type.String(), Type.Null()]),
   targets: Type.Union([Type.Array(Type.String()), Type.Null()], {

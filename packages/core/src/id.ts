@@ -12,6 +12,7 @@ const prefixes = {
   request: "req",
   budget: "bud",
   credit: "crd",
+  price: "prc",
   event: "evt",
   incident: "inc",
   freeze: "frz",

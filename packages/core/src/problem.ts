@@ -8,6 +8,7 @@ export const problemCatalogue = {
   malformed_request: { status: 400, title: "The request cannot be read" },
   unauthenticated: { status: 401, title: "A valid credential is required" },
   budget_exceeded: { status: 402, title: "The budget does not allow this call" },
+  price_unknown: { status: 402, title: "The model has no price that a budget could bound" },
   forbidden: { status: 403, title: "This credential may not do that" },
   frozen: { status: 403, title: "This is frozen at the moment" },
   key_revoked: { status: 401, title: "The key ended while the call was under way" },

@@ -244,6 +244,16 @@ const columns: Columns = {
     granted_nanos: "int8",
     updated_at: "timestamptz",
   },
+  model_prices: {
+    id: "uuid",
+    model: "text",
+    effective_from: "timestamptz",
+    price: "jsonb",
+    note: "text?",
+    created_by: "uuid",
+    created_at: "timestamptz",
+    withdrawn_at: "timestamptz?",
+  },
   budget_grants: { process_id: "uuid", account_id: "uuid", granted_nanos: "int8" },
   budget_alerts: {
     account_id: "uuid",

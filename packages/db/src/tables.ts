@@ -159,6 +159,16 @@ export interface Tables extends KeyTables {
     granted_nanos: Generated<bigint>;
     updated_at: Generated<Date>;
   };
+  model_prices: {
+    id: string;
+    model: string;
+    effective_from: Date;
+    price: ColumnType<NonNullable<unknown>, string, never>;
+    note: string | null;
+    created_by: string;
+    created_at: Generated<Date>;
+    withdrawn_at: Date | null;
+  };
   budget_grants: {
     process_id: string;
     account_id: string;

@@ -18,6 +18,7 @@ import { addImageRoutes } from "./images/images.routes.ts";
 import { messagesErrors } from "./messages/messages-error.ts";
 import { addMessagesRoutes } from "./messages/messages.routes.ts";
 import { addModerationRoutes } from "./moderations/moderations.routes.ts";
+import { addPriceRoutes } from "./prices/prices.routes.ts";
 import type { Upstream } from "./proxy/open-upstream.ts";
 import { addRequestRoutes } from "./requests/requests.routes.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
@@ -59,6 +60,8 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addBudgetRoutes(server.published, budgets);
   addCreditRoutes(server.published, budgets);
   addOwnBudgetRoutes(server.published, budgets);
+  const { catalogue, priceBook } = deps;
+  addPriceRoutes(server.published, { ...shared, feed: deps.verifier.feed, catalogue, priceBook });
   addAdminFreezeRoutes(server.published, deps);
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);

@@ -26,6 +26,7 @@ import { openModels } from "./catalogue/open-models.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
+import { PriceBook } from "./prices/price-book.ts";
 import type { Credential, Upstream } from "./proxy/open-upstream.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
@@ -53,6 +54,7 @@ export interface Deps {
   providers: readonly Upstream[];
   usage: Usage;
   budgets: Budgets;
+  priceBook: PriceBook;
   gate: CallGate;
   /** What is around calls; `undefined`: nothing. */
   hooks: CallHooks | undefined;
@@ -111,6 +113,9 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
   vault.follow(keys.verifier.feed);
   followBudgets({ feed: keys.verifier.feed, recorder: usage.recorder, budgets });
+  const priceBook = new PriceBook({ db: database.db, clock, catalogue: models.catalogue, logger });
+  opened.push(() => priceBook.close());
+  priceBook.follow(keys.verifier.feed);
   const metrics = createMetrics({ service: "puaboai-sdk" });
   return {
     config,
@@ -132,6 +137,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     ...models,
     usage,
     budgets,
+    priceBook,
     gate,
     hooks: openHooks(config, { logger, metrics, clock }, opened),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),

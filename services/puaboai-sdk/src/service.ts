@@ -19,6 +19,7 @@ export async function startService(config: GatewayConfig, tools: Tools): Promise
     const server = await buildApp(deps);
     await deps.verifier.start();
     await deps.vault.start();
+    await deps.priceBook.start();
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT));
     return {
       ...urls,

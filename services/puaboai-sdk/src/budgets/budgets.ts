@@ -20,6 +20,8 @@ export interface Reservation {
   readonly accountIds: readonly string[];
   /** The budgets as they stood, for whoever asks later why the call was let through: JSON. */
   readonly decision: string;
+  /** One of them refuses what it does not cover. */
+  readonly isHard: boolean;
   /** Of a budget of which a told share is spent. */
   readonly warning: string | undefined;
   /** The call is over and has cost this: the rest is free again. Once. */
@@ -103,6 +105,7 @@ export class Budgets {
       accountIds: accounts.map(({ id }) => id),
       decision: decisionOf(accounts),
       warning: warningOf(accounts),
+      isHard: accounts.some(isHard),
       settle: (cost) => {
         if (settled) return;
         settled = true;

@@ -1,10 +1,11 @@
 /** The account of one call: what is set aside for it, written down about it, and charged. */
-import { type Clock, type NanoDollars, type Problem, type RequestId, uuidOf } from "@nexus/core";
+import { type Clock, type NanoDollars, Problem, type RequestId, uuidOf } from "@nexus/core";
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
+import type { ModelPrice } from "../settings/dated-prices.ts";
 import { priceDocument } from "../settings/price-document.ts";
-import { type Bound, boundCost, type Price, priceOf, withSound } from "../settings/price.ts";
+import { type Bound, boundCost, priceOf, withSound } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -62,7 +63,8 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   const startedAt = deps.clock.monotonic();
   const elapsedMs = () => Math.round(deps.clock.monotonic() - startedAt);
   const row = emptyRow(origin, deps.clock.now());
-  let model: Model | undefined;
+  // The price that held when the call was routed is what it is charged, whatever holds when it ends.
+  let model: { id: string; price: ModelPrice } | undefined;
   let bound: Bound = noTokens;
   let reservation: Reservation | undefined;
   let begun = false;
@@ -82,14 +84,13 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       row.stream = stream;
     },
     routed(chosen) {
-      model = chosen;
+      model = { id: chosen.id, price: chosen.price };
       Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
     },
     note: (told) => void Object.assign(row, told),
     async begin(tokens) {
       bound = tokens;
-      if (model && model.price !== "free")
-        reservation = await setAside(deps, origin, row, { bound, id: model.id, price: model.price });
+      if (model) reservation = await setAside(deps, origin, row, { bound, ...model });
       deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
     },
@@ -122,13 +123,18 @@ async function setAside(
   deps: LedgerDeps,
   { payer, requestId, warn }: CallOrigin,
   row: UsageRow,
-  { bound, id, price }: { bound: Bound; id: string; price: Price },
+  { bound, id, price }: { bound: Bound; id: string; price: ModelPrice },
 ): Promise<Reservation | undefined> {
-  row.price = priceDocument(price);
-  const amount = boundCost(bound, price);
+  if (price === "free") return undefined;
+  row.price = price === "unknown" ? { unknown: true } : priceDocument(price);
+  const amount = price === "unknown" ? 0n : boundCost(bound, price);
   // What can cost nothing needs nobody's money.
-  if (amount === 0n) return undefined;
+  if (amount === 0n && price !== "unknown") return undefined;
   const reservation = await deps.budgets.reserve({ payer, model: id, amount, requestId });
+  if (price === "unknown" && reservation.isHard) {
+    reservation.settle(0n);
+    throw new Problem("price_unknown", `Nobody has said what ${id} costs, so no hard budget can pay for it.`);
+  }
   row.accountIds = reservation.accountIds;
   row.budgetDecision = reservation.decision;
   row.reserved = amount;
@@ -138,11 +144,11 @@ async function setAside(
 
 /** Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does. */
 function chargeOf(
-  price: Model["price"] | undefined,
+  price: ModelPrice | undefined,
   end: CallEnd,
   { tokens, reserved }: { tokens: TokenUsage; reserved: NanoDollars },
 ): NanoDollars {
-  if (price === undefined || price === "free") return 0n;
+  if (price === undefined || typeof price === "string") return 0n;
   if (end.usage.source === "bound") return reserved;
   if (end.usage.source === "none") return 0n;
   const cost = priceOf(tokens, price);

@@ -2,8 +2,8 @@
 import { Problem } from "@nexus/core";
 import type { LocalChatModel, LocalEmbeddingModel, LocalModel } from "../local-model.ts";
 import type { Upstream } from "../proxy/open-upstream.ts";
+import type { DatedPrice, ModelPrice } from "../settings/dated-prices.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
-import type { Price } from "../settings/price.ts";
 import { type ModelKind, modelKinds } from "./model-kind.ts";
 import { orderOf, type Route } from "./route.ts";
 
@@ -18,7 +18,10 @@ interface ModelFacts {
   longestInput?: number | undefined;
   /** 0 for embeddings. */
   maxOutputTokens: number;
-  price: Price | "free";
+  /** What holds now; see PriceBook. */
+  price: ModelPrice;
+  /** What the file says of later moments, in their order. */
+  datedPrices?: readonly DatedPrice[] | undefined;
   /** No real language model: answers say so. */
   demo: boolean;
   description: string | undefined;
@@ -99,7 +102,7 @@ export function embeddedModel(local: LocalModel): EmbeddedModel {
 }
 
 export function remoteModel(settings: ModelSettings, upstream: Upstream): RemoteModel {
-  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, price } = settings;
+  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, price, datedPrices } = settings;
   return {
     id,
     kind,
@@ -109,6 +112,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
     longestInput,
     maxOutputTokens,
     price,
+    datedPrices,
     demo: false,
     description: undefined,
     dimensions: undefined,

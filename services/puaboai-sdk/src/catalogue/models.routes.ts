@@ -76,7 +76,7 @@ function presentModel(model: Model, created: number): ModelDocument {
     context_tokens: model.contextTokens,
     max_output_tokens: writesTokens(model.kind) ? model.maxOutputTokens : null,
     dimensions: model.dimensions ?? null,
-    price: model.price === "free" ? "free" : { currency: "USD", ...priceDocument(model.price) },
+    price: typeof model.price === "string" ? model.price : { currency: "USD", ...priceDocument(model.price) },
     demo: model.demo,
     description: model.description ?? null,
     targets: null,

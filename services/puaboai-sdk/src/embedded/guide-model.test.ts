@@ -68,7 +68,14 @@ const questions: readonly Question[] = [
     "docs/gateway.md#models-that-need-no-account",
     "docs/getting-started.md#get-embeddings",
   ],
-  ["why do I get 402", "docs/gateway.md#errors", "docs/gateway.md#budgets-what-may-be-spent", "docs/problems/budget_exceeded.md"],
+  [
+    "why do I get 402",
+    "docs/gateway.md#errors",
+    "docs/gateway.md#budgets-what-may-be-spent",
+    "docs/budgets.md#when-a-call-is-refused",
+    "docs/problems/budget_exceeded.md",
+    "docs/problems/price_unknown.md",
+  ],
   ["which containers are started", "docs/deployment.md#what-runs"],
   ["how do I verify somebody's key from my backend", "docs/api-keys.md#verify-a-key-in-your-own-service"],
   [

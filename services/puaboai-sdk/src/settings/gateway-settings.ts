@@ -6,6 +6,7 @@ import type { Node } from "yaml";
 import type { CacheBounds } from "../cache/answer-entries.ts";
 import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
+import { type DatedPrice, type ModelPrice, readDatedPrices } from "./dated-prices.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
 import type { Price } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
@@ -26,7 +27,9 @@ export interface ModelSettings {
   longestInput?: number | undefined;
   /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
-  price: Price | "free";
+  price: ModelPrice;
+  /** What the file says of later moments, in their order. */
+  datedPrices?: DatedPrice[] | undefined;
   /** Its answers are kept. */
   cache?: CacheRule | undefined;
 }
@@ -86,6 +89,7 @@ function readRoot(file: YamlFile): GatewaySettings {
   if (!fields) return noSettings;
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
   const models = fields.has("models") ? readModels(file, fields, providers) : [];
+  if (fields.has("prices")) readDatedPrices(file, fields, models, (model) => writesWhenAsked(providers, model.provider));
   const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
   const cacheBounds = readCacheBounds(file, fields);
   fields.finish();
@@ -124,8 +128,8 @@ function readModel(file: YamlFile, fields: YamlFields, providers: readonly Provi
   const listedContext = fields.has("context_tokens") ? undefined : listed?.contextTokens;
   const contextTokens = listedContext ?? fields.integer("context_tokens", { min: 1, max: 100_000_000 });
   const maxOutputTokens = readMaxOutput(fields, kind, listed);
-  const writesWhenAsked = spoken?.wireFormats.includes("anthropic-messages") === true;
-  const price = readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked });
+  const price =
+    readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked: writesWhenAsked(providers, provider) });
   const cache = readCacheRule(file, fields);
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
@@ -145,4 +149,9 @@ function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: 
 function readListedPrice(fields: YamlFields, listed: ListedModel | undefined): Price | undefined {
   if (!fields.has("price")) return listed?.price;
   return scalarSource(fields.child("price")) === "listed" ? listed?.price : undefined;
+}
+
+/** Anthropic's cache holds what a request asks it to hold; others keep what they like. */
+function writesWhenAsked(providers: readonly ProviderSettings[], name: string | undefined): boolean {
+  return providers.find((provider) => provider.name === name)?.wireFormats.includes("anthropic-messages") === true;
 }

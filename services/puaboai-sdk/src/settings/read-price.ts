@@ -23,12 +23,14 @@ export const mediaRates = {
 } as const satisfies Partial<Record<keyof Rates, string>>;
 const feeFields = ["per_call", "per_minute", "per_million_characters", "per_image", "per_search"] as const;
 
-/** `free`, or what the model costs. `undefined` after a fault. */
-export function readPrice(file: YamlFile, model: YamlFields, about: Priced): Price | "free" | undefined {
+/** `free`, `unknown`, or what the model costs. `undefined` after a fault. */
+export function readPrice(file: YamlFile, model: YamlFields, about: Priced): Price | "free" | "unknown" | undefined {
   const node = model.child("price");
-  if (!model.has("price")) return model.refuse("price", "is required: `free`, or what a million tokens cost");
-  if (scalarSource(node) === "free") return "free";
-  if (scalarSource(node) === "listed")
+  if (!model.has("price"))
+    return model.refuse("price", "is required: `free`, what it costs, or `unknown` until an administrator prices it");
+  const word = scalarSource(node);
+  if (word === "free" || word === "unknown") return word;
+  if (word === "listed")
     return model.refuse("price", "is `listed`, but no list has this model at its provider: tell what a million tokens cost");
   const fields = fieldsOf(file, node, `${model.path}.price`);
   if (!fields) return undefined;

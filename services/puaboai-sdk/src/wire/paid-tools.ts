@@ -1,5 +1,6 @@
 import { Problem } from "@nexus/core";
 import { type ObjectScan, valueAt } from "../json/scan-object.ts";
+import type { ModelPrice } from "../settings/dated-prices.ts";
 
 /** The types of the request's tools that are billed beside tokens, each once. A tool that names no type is the client's own. */
 export function paidToolsIn(body: Buffer, scan: ObjectScan, isPaid: (type: string) => boolean): string[] {
@@ -14,16 +15,16 @@ export function paidToolsIn(body: Buffer, scan: ObjectScan, isPaid: (type: strin
 }
 
 /** The same for members of the request. @throws Problem `invalid_request` */
-export function refusePaidExtras(extras: readonly string[], price: object | "free"): void {
-  if (extras.length === 0 || price === "free") return;
+export function refusePaidExtras(extras: readonly string[], price: ModelPrice): void {
+  if (extras.length === 0 || typeof price === "string") return;
   const detail = "is billed beside tokens or at another price, which no budget here can bound";
   throw new Problem("invalid_request", undefined, { errors: extras.map((name) => ({ pointer: `/${name}`, detail })) });
 }
 
 /** What such tools cost no price row of ours says: money that cannot be set aside is not spent. @throws Problem `invalid_request` */
-export function refusePaidTools(paidTools: readonly string[], price: object | "free"): void {
+export function refusePaidTools(paidTools: readonly string[], price: ModelPrice): void {
   const [first] = paidTools;
-  if (first === undefined || price === "free") return;
+  if (first === undefined || typeof price === "string") return;
   const detail = `${first} is billed beside tokens, which no budget here can bound`;
   throw new Problem("invalid_request", undefined, { errors: [{ pointer: "/tools", detail }] });
 }

@@ -69,7 +69,7 @@ models:
     "gateway.yaml",
   );
   const price = models[0]?.price;
-  if (!price || price === "free") throw new Error("it has a price");
+  if (!price || typeof price === "string") throw new Error("it has a price");
   return price;
 }
 
