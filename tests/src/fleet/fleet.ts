@@ -37,10 +37,12 @@ export interface IssuedKey {
 interface FleetOptions {
   /** KEY_CHECK_BLIND_SECONDS of every process; 0 unless told. */
   blindSeconds?: number;
+  /** The gateways keep their journals in one folder, as on one volume, and replay each other's. */
+  sharesSpool?: boolean;
 }
 
-export async function startFleet({ blindSeconds = 0 }: FleetOptions = {}): Promise<Fleet> {
-  const scene = await openScene({ blindSeconds });
+export async function startFleet({ blindSeconds = 0, sharesSpool = false }: FleetOptions = {}): Promise<Fleet> {
+  const scene = await openScene({ blindSeconds, sharesSpool });
   const replicas: Replica[] = [];
   try {
     const numbers = [1, 2, 3];

@@ -65,7 +65,7 @@ export async function startGatewayReplica(scene: Scene, name: string, keys: Repl
       PORT: String(port),
       NEXUS_PUABOAI_SDK_INTERNAL_PORT: String(internalPort),
       NEXUS_GATEWAY_CONFIG: scene.gatewaySettings,
-      NEXUS_SPOOL_DIR: `${directory}/spool`,
+      NEXUS_SPOOL_DIR: scene.spoolOf(name),
       NEXUS_FIND_LOCAL_MODELS: "false",
       PV_KEYS_INTERNAL_URL: `http://127.0.0.1:${wires.keys.port}`,
     }),

@@ -36,12 +36,14 @@ export interface Scene {
   pepper: string;
   /** The environment of a service that reaches its servers through these wires. */
   environment(role: "keys" | "ai", wires: { postgres: Port; redis: Port }): Record<string, string>;
-  /** Path of the gateways' settings: one free model, `chat`, at the fake provider. */
+  /** Path of the gateways' settings: a free model, `chat`, and one that costs money, `priced`, at the fake provider. */
   gatewaySettings: string;
+  /** Where the gateway of that name keeps its usage journal. */
+  spoolOf(name: string): string;
   close(): Promise<void>;
 }
 
-export async function openScene(options: { blindSeconds: number }): Promise<Scene> {
+export async function openScene(options: { blindSeconds: number; sharesSpool?: boolean }): Promise<Scene> {
   const directory = mkdtempSync(join(tmpdir(), "nexus-fleet-"));
   const [database, redis, upstream, issuer] = await Promise.all([
     createTestDatabase(),
@@ -67,6 +69,7 @@ export async function openScene(options: { blindSeconds: number }): Promise<Scen
     serviceToken,
     pepper,
     gatewaySettings,
+    spoolOf: (name) => join(directory, options.sharesSpool ? "gateways" : name, "spool"),
     environment: (role, { postgres, redis: toRedis }) => ({
       DB_HOST: "127.0.0.1",
       DB_PORT: String(postgres.port),
@@ -103,6 +106,12 @@ function settingsFor(upstreamUrl: string): string {
 providers: { fake: { base_url: "${upstreamUrl}", allow_private_network: true } }
 models:
   - { id: chat, provider: fake, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
+  - id: priced
+    provider: fake
+    kind: chat
+    context_tokens: 8000
+    max_output_tokens: 1000
+    price: { unit: usd_per_million_tokens, input: "1", output: "10", source: test, effective: 2026-01-01 }
 `;
 }
 

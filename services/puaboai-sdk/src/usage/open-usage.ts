@@ -31,7 +31,8 @@ interface UsageOptions {
   maxJournalBytes: number;
 }
 
-const neighbourCareMs = 30_000;
+/** How soon after its death what a neighbour had set aside is free again: a look is a connection to each socket in the spool. */
+const neighbourCareMs = 5000;
 const partitionCareMs = 6 * 3_600_000;
 
 /** Replays the journals of dead processes first; without PostgreSQL that waits, and the service starts all the same. */
