@@ -13,6 +13,9 @@ export interface SourceModel {
   type: string;
   contextWindow: number;
   maxTokens: number;
+  reasoning: boolean;
+  /** `text`, `image`. */
+  input: string[];
   cost: SourceRates & { tiers?: (SourceRates & { inputTokensAbove: number })[] };
 }
 
@@ -34,6 +37,8 @@ export interface ListedModel extends ListedRates {
   /** Absent where the sources name a price for longer input than they say there can be. */
   context_tokens?: number;
   max_output_tokens: number;
+  /** What it can; all of them call tools, as the first source lists no others. */
+  can: ("tools" | "images" | "reasoning")[];
   /** Rates of a whole call whose input is longer than so many tokens. */
   tiers?: (ListedRates & { above: number })[];
 }
@@ -58,6 +63,11 @@ export function listedModel(
   return {
     ...(isKnown ? { context_tokens: context } : {}),
     max_output_tokens: model.maxTokens,
+    can: [
+      "tools",
+      ...(model.input.includes("image") ? ["images" as const] : []),
+      ...(model.reasoning ? ["reasoning" as const] : []),
+    ],
     ...listedRates(model.cost, mediaOf(0)),
     ...(tiers && tiers.length > 0 ? { tiers: tiers.toSorted((a, b) => a.above - b.above) } : {}),
   };

@@ -46,6 +46,18 @@ const Price = strictObject({
   effective: Type.String({ description: "date since which the figures hold" }),
 });
 
+const Capability = Type.Union([Type.Boolean(), Type.Null()]);
+const Capabilities = strictObject(
+  { tools: Capability, images_in: Capability, structured_output: Capability, reasoning: Capability },
+  { description: "of a chat model; null where nobody has said" },
+);
+const Format = strictObject({
+  name: Type.String({ description: "of the client's request: openai-chat, openai-responses, anthropic-messages, …" }),
+  path: Type.String({ description: "where it is sent" }),
+  native: Type.Boolean({ description: "the provider speaks it and bytes pass as they are; else the gateway translates" }),
+  streaming: Type.Boolean(),
+});
+
 export const Model = strictObject({
   id: Type.String(),
   object: Type.Literal("model"),
@@ -54,6 +66,8 @@ export const Model = strictObject({
   kind: Type.Union([Type.Literal("chat"), Type.Literal("embeddings"), Type.Literal("moderations"), Type.Literal("images")]),
   context_tokens: Type.Integer(),
   max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
+  capabilities: Type.Union([Capabilities, Type.Null()]),
+  formats: Type.Array(Format, { description: "in which the model can be asked" }),
   dimensions: Type.Union([Type.Integer(), Type.Null()]),
   price: Type.Union([Price, Type.Literal("free"), Type.Literal("unknown"), Type.Literal("varies")], {
     description: "`unknown`: refused to callers that have a hard budget; `varies`: as its targets",

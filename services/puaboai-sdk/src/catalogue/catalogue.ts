@@ -4,6 +4,7 @@ import type { LocalChatModel, LocalEmbeddingModel, LocalModel } from "../local-m
 import type { Upstream } from "../proxy/open-upstream.ts";
 import type { DatedPrice, ModelPrice } from "../settings/dated-prices.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
+import { type Capabilities, capabilitiesOf } from "./capabilities.ts";
 import { type ModelKind, modelKinds } from "./model-kind.ts";
 import { orderOf, type Route } from "./route.ts";
 
@@ -18,6 +19,8 @@ interface ModelFacts {
   longestInput?: number | undefined;
   /** 0 for embeddings. */
   maxOutputTokens: number;
+  /** Of a chat model; absent: nobody has said. */
+  capabilities?: Capabilities | undefined;
   /** What holds now; see PriceBook. */
   price: ModelPrice;
   /** What the file says of later moments, in their order. */
@@ -93,6 +96,7 @@ export function embeddedModel(local: LocalModel): EmbeddedModel {
     upstreamModel: local.id,
     contextTokens: local.contextTokens,
     maxOutputTokens: local.kind === "chat" ? local.maximumOutputTokens : 0,
+    capabilities: local.kind === "chat" ? capabilitiesOf([]) : undefined,
     price: "free",
     demo: local.demo,
     description: local.description,
@@ -102,7 +106,8 @@ export function embeddedModel(local: LocalModel): EmbeddedModel {
 }
 
 export function remoteModel(settings: ModelSettings, upstream: Upstream): RemoteModel {
-  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, price, datedPrices } = settings;
+  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, capabilities, price, datedPrices } =
+    settings;
   return {
     id,
     kind,
@@ -111,6 +116,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
     contextTokens,
     longestInput,
     maxOutputTokens,
+    capabilities,
     price,
     datedPrices,
     demo: false,

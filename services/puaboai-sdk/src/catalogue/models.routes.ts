@@ -2,7 +2,9 @@ import { Model as ModelDocument, ModelList } from "@nexus/contracts/gateway";
 import { assert } from "@nexus/core";
 import { type App, callerOf } from "@nexus/http";
 import { priceDocument } from "../settings/price-document.ts";
+import { type Capabilities, nobodySays, sharedCapabilities } from "./capabilities.ts";
 import { type Catalogue, mayUse, type Model } from "./catalogue.ts";
+import { formatsOf, formatsOfAll } from "./client-formats.ts";
 import { writesTokens } from "./model-kind.ts";
 import type { Route } from "./route.ts";
 
@@ -48,7 +50,7 @@ function present(one: Model | Route, created: number): ModelDocument {
   return "targets" in one ? presentRoute(one, created) : presentModel(one, created);
 }
 
-/** What any of its targets can do. */
+/** What holds whichever of its targets answers. */
 function presentRoute({ id, targets }: Route, created: number): ModelDocument {
   const all = targets.map(({ model }) => presentModel(model, created));
   const [first] = all;
@@ -60,10 +62,19 @@ function presentRoute({ id, targets }: Route, created: number): ModelDocument {
     owned_by: "nexus",
     context_tokens: Math.min(...all.map((model) => model.context_tokens)),
     max_output_tokens: outputs.length === 0 ? null : Math.min(...outputs),
+    capabilities:
+      first.kind === "chat"
+        ? presentCapabilities(sharedCapabilities(targets.map(({ model }) => model.capabilities ?? nobodySays)))
+        : null,
+    formats: formatsOfAll(targets.map(({ model }) => model)),
     price: all.every(({ price }) => price === "free") ? "free" : "varies",
     description: null,
     targets: targets.map(({ model }) => model.id),
   };
+}
+
+function presentCapabilities({ tools, images, structuredOutput, reasoning }: Capabilities): ModelDocument["capabilities"] {
+  return { tools, images_in: images, structured_output: structuredOutput, reasoning };
 }
 
 function presentModel(model: Model, created: number): ModelDocument {
@@ -75,6 +86,8 @@ function presentModel(model: Model, created: number): ModelDocument {
     kind: model.kind,
     context_tokens: model.contextTokens,
     max_output_tokens: writesTokens(model.kind) ? model.maxOutputTokens : null,
+    capabilities: model.kind === "chat" ? presentCapabilities(model.capabilities ?? nobodySays) : null,
+    formats: formatsOf(model),
     dimensions: model.dimensions ?? null,
     price: typeof model.price === "string" ? model.price : { currency: "USD", ...priceDocument(model.price) },
     demo: model.demo,

@@ -5,6 +5,7 @@ import type { Field } from "@nexus/config";
 import type { Node } from "yaml";
 import type { CacheBounds } from "../cache/answer-entries.ts";
 import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
+import { type Capabilities, capabilityNames, capabilitiesOf } from "../catalogue/capabilities.ts";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
 import { type DatedPrice, type ModelPrice, readDatedPrices } from "./dated-prices.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
@@ -27,6 +28,8 @@ export interface ModelSettings {
   longestInput?: number | undefined;
   /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
+  /** Of a chat model. */
+  capabilities?: Capabilities | undefined;
   price: ModelPrice;
   /** What the file says of later moments, in their order. */
   datedPrices?: DatedPrice[] | undefined;
@@ -131,9 +134,10 @@ function readModel(file: YamlFile, fields: YamlFields, providers: readonly Provi
   const price =
     readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked: writesWhenAsked(providers, provider) });
   const cache = readCacheRule(file, fields);
+  const capabilities = readCapabilities(file, fields, kind) ?? listed?.capabilities;
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
-  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, price, cache };
+  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, capabilities, price, cache };
 }
 
 function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: ListedModel | undefined): number | undefined {
@@ -143,6 +147,18 @@ function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: 
   if (kind !== undefined && !writesTokens(kind) && fields.has("max_output_tokens"))
     fields.refuse("max_output_tokens", `has no meaning for ${kind}`);
   return tokens;
+}
+
+function readCapabilities(file: YamlFile, fields: YamlFields, kind: ModelKind | undefined): Capabilities | undefined {
+  if (!fields.has("capabilities")) return undefined;
+  if (kind !== undefined && kind !== "chat") fields.refuse("capabilities", `has no meaning for ${kind}`);
+  const path = `${fields.path}.capabilities`;
+  const names = itemsOf(file, fields.child("capabilities"), path).flatMap((item) => {
+    const name = capabilityNames.find((one) => one === scalarSource(item));
+    if (name === undefined) file.refuse(item, path, `must hold some of ${capabilityNames.join(", ")}`);
+    return name === undefined ? [] : [name];
+  });
+  return capabilitiesOf(names);
 }
 
 /** Of a model that is listed and has no price of its own, or asks for the listed one in so many words. */

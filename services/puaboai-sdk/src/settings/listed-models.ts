@@ -1,6 +1,7 @@
 /** Limits and prices of known models, as a dated list tells them that tools/prices writes. */
 import { readFileSync } from "node:fs";
 import { nanosFromDollars } from "@nexus/core";
+import { type Capabilities, type CapabilityName, capabilitiesOf } from "../catalogue/capabilities.ts";
 import type { ProviderKind } from "../providers/provider-kind.ts";
 import { providerKinds } from "../providers/provider-kinds.ts";
 import { percentOf, type Price, type Rates } from "./price.ts";
@@ -21,6 +22,7 @@ interface RatesRow {
 interface ModelRow extends RatesRow {
   context_tokens?: number;
   max_output_tokens: number;
+  can: CapabilityName[];
   tiers?: (RatesRow & { above: number })[];
 }
 interface List {
@@ -32,6 +34,7 @@ export interface ListedModel {
   /** `undefined`: the list cannot tell it, and the file must. */
   contextTokens: number | undefined;
   maxOutputTokens: number;
+  capabilities: Capabilities;
   price: Price;
 }
 
@@ -71,6 +74,7 @@ function listedModel(row: ModelRow, kind: ProviderKind | undefined): ListedModel
   return {
     contextTokens: row.context_tokens,
     maxOutputTokens: row.max_output_tokens,
+    capabilities: { ...capabilitiesOf(row.can), structuredOutput: null },
     price: {
       ...ratesOf(row, writesWhenAsked),
       ...(tiers ? { tiers } : {}),

@@ -6,6 +6,7 @@ import { messagesWire } from "../messages/messages-wire.ts";
 import { responsesWire } from "../responses/responses-wire.ts";
 import { type Conversion, convertCall } from "./conversion.ts";
 import { speakersOf, speaks } from "./require-wire-format.ts";
+import type { WireFormatName } from "./wire-format.ts";
 
 /** The formats that are translated into each other, the most spoken first. */
 const wires = [chatWire, messagesWire, responsesWire] as const;
@@ -15,6 +16,11 @@ type TranslatedWire = (typeof wires)[number];
 export function askable(targets: readonly Model[], client: TranslatedWire): readonly RemoteModel[] {
   const asked = targets.filter((model): model is RemoteModel => wires.some((wire) => speaks(model, wire.name)));
   return asked.length > 0 ? asked : speakersOf(targets, client.name);
+}
+
+/** Whether a client of this format can be served: by the provider itself, or translated. */
+export function isAskable(model: Model, format: WireFormatName): model is RemoteModel {
+  return speaks(model, format) || (wires.some(({ name }) => name === format) && wires.some((wire) => speaks(model, wire.name)));
 }
 
 interface Asked {
