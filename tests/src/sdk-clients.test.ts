@@ -39,7 +39,9 @@ beforeAll(async () => {
   provider.onMessage("as an object", { content: JSON.stringify({ name: "Ada", age: 36 }) });
   provider.onMessage("in the picture", { content: "A red dot." });
   provider.onMessage("without end", { content: "word ".repeat(2000) });
-  provider.onMessage("hello", { content: "Hello from the provider." });
+  // In the words of each format: figures that are all zero would be none.
+  const usage = { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, input_tokens: 9, output_tokens: 5 };
+  provider.onMessage("hello", { content: "Hello from the provider.", usage });
   provider.onEmbedding(/./, { embedding: [0.5, -0.5, 0.25] });
   await provider.start();
   const settings = join(directory, "gateway.yaml");

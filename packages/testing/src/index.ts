@@ -6,6 +6,7 @@ export { findFreePort as freePort } from "@nexus/db";
 export { type FakeIssuer, startFakeIssuer } from "./start-fake-issuer.ts";
 export { type FakePartner, startFakePartner } from "./start-fake-partner.ts";
 export { type RawExchange, sendRaw } from "./send-raw.ts";
+export { type LyingScript, type LyingUpstream, startLyingUpstream } from "./start-lying-upstream.ts";
 export { waitFor } from "./wait-for.ts";
 export { type RedisKind, redisKinds, type RedisProcess, startRedisProcess } from "./start-redis-process.ts";
 export { startTestRedis } from "./start-test-redis.ts";

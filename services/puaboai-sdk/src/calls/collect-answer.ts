@@ -1,11 +1,22 @@
 import { Problem } from "@nexus/core";
+import { scanObject } from "../json/scan-object.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { isJson, mediaTypeOf, passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
-import { noTokens } from "../usage/token-usage.ts";
+import { isObject, noTokens } from "../usage/token-usage.ts";
+import { growingBuffer } from "../wire/growing-buffer.ts";
+import { isObjectText, memberAt } from "../wire/member-at.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, sendWhole } from "./exchange.ts";
-import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
+import {
+  type AnswerSink,
+  cutEnd,
+  failedEnd,
+  type ForwardedCall,
+  missingFigures,
+  type SinkControls,
+  unknownUsage,
+} from "./forwarded-call.ts";
 
 // 2,048 embeddings of 3,072 numbers are about 130 MB of text; more is no answer.
 const largestAnswer = 160 * 1024 * 1024;
@@ -23,29 +34,32 @@ interface AnswerHead {
 
 /** Gathers a whole answer, reads what it cost and sends it on byte for byte, head and body together. */
 export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: SinkControls): AnswerSink {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const gathered = growingBuffer();
+  let isOver = false;
 
-  function fail(failure: UpstreamFailure): void {
-    call.ledger.finish({ ...failedEnd(call, failure), ...chargeless(head) });
+  function fail(failure: UpstreamFailure, usage?: CallEnd["usage"]): void {
+    if (isOver) return;
+    isOver = true;
+    gathered.take();
+    call.ledger.finish({ ...failedEnd(call, failure), ...(usage ? { usage } : chargeless(head)) });
     controls.reject(failure.problem());
   }
 
   return {
     data(chunk) {
       call.ledger.firstByte();
-      bytes += chunk.length;
-      if (bytes <= largestAnswer) {
-        chunks.push(chunk);
-      } else {
+      gathered.push(chunk);
+      if (gathered.size() > largestAnswer) {
         controls.abort();
         fail(new UpstreamFailure("failed", true, { message: "the answer is too large" }));
       }
       return true;
     },
     end() {
-      const body = chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks, bytes);
+      const body = gathered.take() ?? Buffer.alloc(0);
       const end = endOf(call, head, body);
+      const fault = end?.outcome === "ok" ? faultOf(call, end.usage, body) : undefined;
+      if (fault) return fail(new UpstreamFailure("failed", true, fault), fault.usage);
       const told = end && inClientsFormat(call, head, body);
       if (end && !told) {
         fail(new UpstreamFailure("failed", true, { message: "an answer in another shape" }));
@@ -79,9 +93,45 @@ function chargeless(head: AnswerHead): { usage?: CallEnd["usage"] } {
 function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | undefined {
   const { status, headers } = head;
   if (!isJson(mediaTypeOf(headers)) || headers["content-encoding"] !== undefined) return undefined;
-  if (status >= 200 && status < 300) return { outcome: "ok", httpStatus: status, usage: usageOf(call, body) };
+  if (status >= 200 && status < 300) return answeredEnd(call, status, body);
   if (status < 400 || status >= 500 || ourTrouble.has(status) || (call.mayFallBack && busy.has(status))) return undefined;
   return { outcome: "error", httpStatus: status, errorCode: "upstream_refused", usage: { source: "none" } };
+}
+
+function answeredEnd(call: ForwardedCall, status: number, body: Buffer): CallEnd {
+  const usage = usageOf(call, body);
+  // Moderations never tell figures.
+  const reason = call.wire.withoutFigures === "input" ? undefined : missingFigures(usage.source, tellsUsage(body));
+  return { outcome: "ok", httpStatus: status, ...(reason === undefined ? {} : { errorCode: reason }), usage };
+}
+
+function tellsUsage(body: Buffer): boolean {
+  return isObject(memberAt(body, ["usage"]));
+}
+
+/** What an answer has, of one format or another. */
+const answerNames: ReadonlySet<string> = new Set(["choices", "content", "output", "data", "results", "candidates"]);
+const looksFor: ReadonlySet<string> = new Set(["error", ...answerNames]);
+
+/** Why a body is no answer to this call, although the provider says that all is well. */
+function faultOf(
+  call: ForwardedCall,
+  usage: CallEnd["usage"],
+  body: Buffer,
+): { message: string; usage?: CallEnd["usage"] } | undefined {
+  // Its figures are what a client would have paid for; but no client that waits for a stream can read it.
+  if (call.stream) return { message: "a whole answer where a stream was asked for", ...(isObjectText(body) ? { usage } : {}) };
+  // Who found figures has read the text.
+  if (usage.source === "provider" && usage.tokens.input > 0) return undefined;
+  try {
+    const { values } = scanObject(body, { wanted: looksFor });
+    const error = values.get("error");
+    const isError = error && body[error.start] === 0x7b && ![...answerNames].some((name) => values.has(name));
+    return isError ? { message: "an error with a status of success", usage: { source: "none" } } : undefined;
+  } catch (cause) {
+    if (cause instanceof Problem) return { message: "an answer that is no JSON object" };
+    throw cause;
+  }
 }
 
 /** `undefined` for an answer that is none. */
@@ -121,8 +171,9 @@ function refuse(call: ForwardedCall, head: AnswerHead): Problem {
 
 function usageOf(call: ForwardedCall, body: Buffer): CallEnd["usage"] {
   const tokens = call.wire.findUsage(body);
-  if (tokens) return { source: "provider", tokens };
   const { withoutFigures } = call.wire;
+  // No text is written for no input: such figures are a stand-in.
+  if (tokens && (withoutFigures !== "text" || tokens.input > 0)) return { source: "provider", tokens };
   if (withoutFigures === "bound") return { source: "bound" };
   const output = withoutFigures === "text" ? Math.ceil(body.length / 3) : 0;
   return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output } };

@@ -1,5 +1,6 @@
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { mediaTypeOf } from "../proxy/response-headers.ts";
+import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { collectAnswer } from "./collect-answer.ts";
 import { watchClient } from "./exchange.ts";
 import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, unknownUsage } from "./forwarded-call.ts";
@@ -23,8 +24,8 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
         ? relayStream(call, headers, controls)
         : collectAnswer(call, { status, headers }, controls);
     },
-    onData: (chunk) => sink?.data(chunk) ?? true,
-    onEnd: () => sink?.end(),
+    onData: (chunk) => guarded(() => sink?.data(chunk) ?? true),
+    onEnd: () => void guarded(() => sink?.end()),
     onFailure(failure) {
       call.logRefusal({ provider: call.model.provider, err: failure }, "a provider did not answer");
       if (sink) return sink.fail(failure);
@@ -32,6 +33,18 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
       reject(failure.problem());
     },
   });
+  /** A provider's bytes that trip us are told to the client like any other failure of the provider. */
+  function guarded<T>(work: () => T): T | true {
+    try {
+      return work();
+    } catch (cause) {
+      upstreamCall.abort();
+      call.logRefusal({ provider: call.model.provider, err: cause }, "a provider's answer could not be read");
+      sink?.fail(new UpstreamFailure("failed", true, { message: "the answer could not be read", cause }));
+      return true;
+    }
+  }
+
   call.running.onCut((problem) => {
     // What is written down as complete has reached the client, or is about to.
     if (gone || call.ledger.isEnded()) return;
@@ -52,5 +65,6 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
 }
 
 function isStream(call: ForwardedCall, status: number, headers: UpstreamHeaders): boolean {
-  return call.stream && status >= 200 && status < 300 && mediaTypeOf(headers) === "text/event-stream";
+  const isPlain = headers["content-encoding"] === undefined || headers["content-encoding"] === "identity";
+  return call.stream && status >= 200 && status < 300 && isPlain && mediaTypeOf(headers) === "text/event-stream";
 }

@@ -71,3 +71,9 @@ export function unknownUsage(call: ForwardedCall): CallEnd["usage"] {
   if (!call.stream) return { source: "bound" };
   return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output: 0 } };
 }
+
+/** Why a call that went well is not billed by the provider's figures; stands in the row as its `error_code`. */
+export function missingFigures(source: CallEnd["usage"]["source"], isUnfit: boolean): string | undefined {
+  if (source === "provider" || source === "none") return undefined;
+  return isUnfit ? "usage_unreadable" : "usage_missing";
+}

@@ -4,11 +4,11 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
-import { type SseState, type SseTap, sseTap } from "../wire/sse-tap.ts";
+import { type SseState, sseTap } from "../wire/sse-tap.ts";
 import type { StreamHooks } from "./call-hooks.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
-import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
+import { type AnswerSink, type ForwardedCall, missingFigures, type SinkControls } from "./forwarded-call.ts";
 
 /**
  * Hands a stream on frame by frame. The head leaves together with the first frame; before that a failure is still an ordinary
@@ -17,58 +17,58 @@ import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.t
  */
 export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
   const tap = sseTap(call.wire.openFrameReader());
-  let raw: ServerResponse | undefined;
-  const held: Buffer[] = [];
+  const client = clientStream(call, headers, controls);
   const hooks = call.hooks?.openStream(call.model, answerHeaders(call));
+  let isOver = false;
+  let grace: NodeJS.Timeout | undefined;
 
-  const settle = (outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void => {
-    call.ledger.finish(endOf(call, tap.state(), { outcome, problem, isOut: raw !== undefined }));
-  };
-
-  function start(): ServerResponse {
-    if (raw) return raw;
-    raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call) });
-    raw.on("drain", controls.resume);
-    return raw;
+  function settle(outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void {
+    isOver = true;
+    call.ledger.finish(endOf(call, tap.state(), { outcome, problem, isOut: client.isOut() }));
   }
 
-  /** The client is told in the stream where it has begun, else by an ordinary answer. */
   function stop(outcome: "error" | "aborted", problem: Problem): void {
+    if (isOver) return clearTimeout(grace);
     settle(outcome, problem);
-    if (raw) {
-      raw.end((call.conversion ?? call.wire).errorFrame(problem, call.ledger.requestId));
-      controls.resolve();
-    } else {
-      controls.reject(problem);
-    }
+    tell(call, client, { problem, controls });
   }
 
   const fail = (failure: UpstreamFailure): void => stop("error", failure.problem());
-  const isUndecided = (): boolean => call.mayFallBack && !raw && !tap.state().begun && !tap.state().done;
+
+  /** The client need not wait for the provider's connection: one that goes on is cut, one that ends soon can be used again. */
+  function complete(frames: Buffer | undefined): true {
+    const { failed } = tap.state();
+    // The account is written down before the client can know that its answer is complete.
+    settle(failed ? "error" : "ok", failed ? lateFailure : undefined);
+    client.end(frames);
+    controls.resolve();
+    grace = setTimeout(controls.abort, graceMs);
+    return true;
+  }
+
+  const isUndecided = (): boolean => call.mayFallBack && !client.isOut() && tellsNothing(tap.state());
   return {
     data(chunk) {
+      if (isOver) return true;
       call.ledger.firstByte();
       const told = inClientsFormat(call, tap.push(chunk));
-      const { done, failed } = tap.state();
+      const { done, failed, broken } = tap.state();
       const frames = told && hooks ? hooks.push(told, done) : told;
-      if (isUndecided()) {
-        if (frames) held.push(frames);
-        if (failed) fail(givenUp(controls, "the stream began with an error"));
-        return true;
-      }
-      // The account is written down before the client can know that its answer is complete.
-      if (done) settle(failed ? "error" : "ok", failed ? lateFailure : undefined);
-      return frames === undefined || start().write(held.length > 0 ? Buffer.concat([...held.splice(0), frames]) : frames);
+      const fault = broken ?? (failed && isUndecided() ? "the stream began with an error" : undefined);
+      const isLast = fault === undefined && (done || failed);
+      if (isLast) return complete(joined([frames, lastOf(call, undefined, { hooks, isWhole: !failed })]));
+      const flows = isUndecided() ? client.hold(frames) : client.write(frames);
+      if (fault !== undefined) fail(givenUp(controls, fault));
+      return flows;
     },
     end() {
-      const rest = restOf(call, tap, hooks);
-      const { failed, countedTokens, usage } = tap.state();
-      if (isUndecided() || (!call.ledger.isEnded() && countedTokens === 0 && !usage)) {
-        return fail(givenUp(controls, "the stream was empty"));
-      }
-      settle(failed ? "error" : "ok", failed ? lateFailure : undefined);
-      start().end(rest);
-      controls.resolve();
+      clearTimeout(grace);
+      if (isOver) return;
+      const rest = inClientsFormat(call, tap.end());
+      const { done, failed } = tap.state();
+      const fault = faultAtEnd(tap.state(), isUndecided());
+      if (fault !== undefined) return fail(givenUp(controls, fault));
+      complete(lastOf(call, rest, { hooks, isWhole: done && !failed }));
     },
     fail,
     abandon: () => settle("aborted"),
@@ -76,11 +76,65 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   };
 }
 
+/** What the client gets of it: the head goes with the first frames. */
+function clientStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls) {
+  let raw: ServerResponse | undefined;
+  const held: Buffer[] = [];
+  function start(): ServerResponse {
+    if (raw) return raw;
+    raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call) });
+    raw.on("drain", controls.resume);
+    return raw;
+  }
+  return {
+    isOut: () => raw !== undefined,
+    /** Until something is written; always wants more. */
+    hold(frames: Buffer | undefined): true {
+      if (frames) held.push(frames);
+      return true;
+    },
+    /** False asks for a pause. */
+    write: (frames: Buffer | undefined): boolean => frames === undefined || start().write(joined(held.splice(0), frames)),
+    end(frames: Buffer | string | undefined): void {
+      if (held.length > 0) start().write(joined(held.splice(0)));
+      start().end(frames);
+    },
+  };
+}
+
+/** The client is told in the stream where it has begun, else by an ordinary answer. */
+function tell(
+  call: ForwardedCall,
+  client: ReturnType<typeof clientStream>,
+  { problem, controls }: { problem: Problem; controls: SinkControls },
+): void {
+  if (!client.isOut()) return controls.reject(problem);
+  client.end((call.conversion ?? call.wire).errorFrame(problem, call.ledger.requestId));
+  controls.resolve();
+}
+
+function tellsNothing({ begun, done }: SseState): boolean {
+  return !begun && !done;
+}
+
+/** Why a stream whose transport has ended is no answer. */
+function faultAtEnd(
+  { broken, countedTokens, usage, done, finished, failed }: SseState,
+  isUndecided: boolean,
+): string | undefined {
+  if (broken !== undefined) return broken;
+  if (isUndecided || (countedTokens === 0 && !usage)) return "the stream was empty";
+  return done || finished || failed ? undefined : "the stream ended before its end";
+}
+
 /** Nothing more of this stream is wanted. */
 function givenUp(controls: SinkControls, message: string): UpstreamFailure {
   controls.abort();
   return new UpstreamFailure("failed", true, { message });
 }
+
+/** For a provider to end its connection after the end of its stream, in milliseconds. */
+const graceMs = 1000;
 
 /** The provider said in its stream that it failed. */
 const lateFailure = { status: 200, code: "upstream_failed" };
@@ -90,11 +144,18 @@ function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefin
 }
 
 /** The end of the stream, and what a translation still has to say. */
-function restOf(call: ForwardedCall, tap: SseTap, hooks: StreamHooks | undefined): Buffer | undefined {
-  const [rest, last] = [inClientsFormat(call, tap.end()), call.conversion?.end()];
-  const all = rest && last ? Buffer.concat([rest, last]) : (rest ?? last);
-  const { done, failed } = tap.state();
-  return hooks ? hooks.end(all, done && !failed) : all;
+function lastOf(
+  call: ForwardedCall,
+  rest: Buffer | undefined,
+  { hooks, isWhole }: { hooks: StreamHooks | undefined; isWhole: boolean },
+): Buffer | undefined {
+  const all = joined([rest, call.conversion?.end()]);
+  return hooks ? hooks.end(all, isWhole) : all;
+}
+
+function joined(before: readonly (Buffer | undefined)[], last?: Buffer): Buffer | undefined {
+  const all = [...before, last].filter((piece) => piece !== undefined);
+  return all.length > 1 ? Buffer.concat(all) : all[0];
 }
 
 interface StreamEnd {
@@ -104,13 +165,21 @@ interface StreamEnd {
   isOut: boolean;
 }
 
-function endOf(call: ForwardedCall, { usage, countedTokens }: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
-  const counted = { ...noTokens, input: call.countedInput, output: countedTokens };
+function endOf(call: ForwardedCall, state: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
+  const usage = usageOf(call, state);
+  const reason = problem?.code ?? (outcome === "ok" ? missingFigures(usage.source, state.usageIsUnfit) : undefined);
   return {
     outcome,
     // Once the head is out its status is 200, whatever follows.
     httpStatus: isOut ? 200 : (problem?.status ?? (outcome === "ok" ? 200 : null)),
-    ...(problem ? { errorCode: problem.code } : {}),
-    usage: usage ? { source: "provider", tokens: usage } : { source: "counted", tokens: counted },
+    ...(reason === undefined ? {} : { errorCode: reason }),
+    usage,
   };
+}
+
+/** What the provider told of the whole; where it did not, what it told of the input and what was seen of the answer. */
+function usageOf(call: ForwardedCall, { usage, usageIsWhole, countedTokens }: SseState): CallEnd["usage"] {
+  if (usage && usageIsWhole && usage.input > 0) return { source: "provider", tokens: usage };
+  const known = usage && usage.input > 0 ? usage : { ...noTokens, input: call.countedInput };
+  return { source: "counted", tokens: { ...known, output: Math.max(known.output, usage?.output ?? 0, countedTokens) } };
 }

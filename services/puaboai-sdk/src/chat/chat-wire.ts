@@ -1,5 +1,6 @@
 import { errorFrame } from "../calls/openai-error.ts";
-import { isObject, readTokenUsage, type TokenUsage } from "../usage/token-usage.ts";
+import { skipSpace } from "../json/scan-json.ts";
+import { isCount, isObject, readTokenUsage, type TokenUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -25,6 +26,7 @@ export const chatWireWithOurUsage: WireFormat = {
 };
 
 const usageName = Buffer.from('"usage"');
+const finishName = Buffer.from('"finish_reason"');
 
 /** The frame that tells the usage has no choices: it frames the content, as `[DONE]` does. */
 const readChatFrame: FrameReader = (frame, data, state) => {
@@ -34,9 +36,15 @@ const readChatFrame: FrameReader = (frame, data, state) => {
   }
   if (data.startsWith('{"error"')) state.failed = true;
   state.begun ||= !state.failed && tellsAnything(frame);
-  const usage = frame.includes(usageName) ? usageIn(dataOf(frame)) : undefined;
-  if (!usage) return "content";
+  state.finished ||= tellsFinish(frame);
+  const told = frame.includes(usageName) ? memberAt(dataOf(frame), ["usage"]) : undefined;
+  const usage = readUsage(told);
+  if (!usage) {
+    state.usageIsUnfit ||= isTold(told);
+    return "content";
+  }
   state.usage = usage;
+  state.usageIsWhole = true;
   return hasNoChoices(frame) ? "control" : "content";
 };
 
@@ -56,8 +64,23 @@ function isTold(value: unknown): boolean {
   return value !== undefined && value !== null && value !== "";
 }
 
+/** A choice has its end. A bare quote cannot stand in a JSON string: this is a name, whatever a model wrote. */
+function tellsFinish(frame: Buffer): boolean {
+  for (let at = frame.indexOf(finishName); at !== -1; at = frame.indexOf(finishName, at + 1)) {
+    const colon = skipSpace(frame, at + finishName.length);
+    if (frame[colon] === 0x3a && frame[skipSpace(frame, colon + 1)] === 0x22) return true;
+  }
+  return false;
+}
+
 function usageIn(answer: Buffer): TokenUsage | undefined {
-  return readTokenUsage(memberAt(answer, ["usage"]));
+  return readUsage(memberAt(answer, ["usage"]));
+}
+
+/** Of an answer in words: figures that tell nothing of its length are none. */
+function readUsage(value: unknown): TokenUsage | undefined {
+  const tellsOutput = isObject(value) && (isCount(value["completion_tokens"]) || isCount(value["total_tokens"]));
+  return tellsOutput ? readTokenUsage(value) : undefined;
 }
 
 function hasNoChoices(frame: Buffer): boolean {

@@ -1,4 +1,4 @@
-import { noTokens } from "../usage/token-usage.ts";
+import { isCount, isObject, noTokens } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -21,6 +21,7 @@ export const countTokensWire: WireFormat = {
   ...messagesWire,
   path: "/messages/count_tokens",
   findUsage: () => noTokens,
+  withoutFigures: "input",
 };
 
 /** Where the events hold figures. */
@@ -38,8 +39,13 @@ const readMessagesFrame: FrameReader = (frame, data, state) => {
   if (type === "error") state.failed = true;
   if (type === "message_stop") state.done = true;
   const place = type === undefined ? undefined : usagePlaces[type];
-  const usage = place && mergeUsage(state.usage, memberAt(dataOf(frame), place));
-  if (usage) state.usage = usage;
+  const told = place && memberAt(dataOf(frame), place);
+  state.usage = mergeUsage(state.usage, told);
+  // The beginning tells the input; what was written is known when the end says so.
+  if (type === "message_delta" && isObject(told)) {
+    state.usageIsWhole = isCount(told["output_tokens"]) && state.usage !== undefined;
+    state.usageIsUnfit = !state.usageIsWhole;
+  }
   return "control";
 };
 

@@ -1,6 +1,6 @@
 import type { Problem, RequestId } from "@nexus/core";
 import { problemDocument } from "@nexus/http";
-import { readInputOutputUsage } from "../usage/token-usage.ts";
+import { isCount, isObject, readInputOutputUsage, type TokenUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -9,12 +9,17 @@ import type { WireFormat } from "../wire/wire-format.ts";
 export const responsesWire = {
   name: "openai-responses",
   path: "/responses",
-  findUsage: (answer) => readInputOutputUsage(memberAt(answer, ["usage"])),
+  findUsage: (answer) => readUsage(memberAt(answer, ["usage"])),
   withoutFigures: "text",
   openFrameReader: () => readResponsesFrame,
   errorFrame,
   passingRequestHeaders: [],
 } as const satisfies WireFormat;
+
+/** Figures that tell nothing of the answer's length are none. */
+function readUsage(value: unknown): TokenUsage | undefined {
+  return isObject(value) && isCount(value["output_tokens"]) ? readInputOutputUsage(value) : undefined;
+}
 
 /** The events that end a stream; each carries the whole answer with its figures. */
 const last: ReadonlySet<string> = new Set(["response.completed", "response.incomplete", "response.failed"]);
@@ -29,7 +34,10 @@ const readResponsesFrame: FrameReader = (frame, data, state) => {
   if (type === "error" || type === "response.failed") state.failed = true;
   if (last.has(type)) {
     state.done = true;
-    state.usage = readInputOutputUsage(memberAt(dataOf(frame), ["response", "usage"]));
+    const told = memberAt(dataOf(frame), ["response", "usage"]);
+    state.usage = readUsage(told);
+    state.usageIsWhole = state.usage !== undefined;
+    state.usageIsUnfit = !state.usageIsWhole && isObject(told);
   }
   return "control";
 };

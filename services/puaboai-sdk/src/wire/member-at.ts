@@ -25,6 +25,18 @@ function memberSpan(text: Buffer, name: string): Span | undefined {
   return scanObject(text, { wanted: new Set([name]) }).values.get(name);
 }
 
+/** It is a JSON object and nothing else. */
+export function isObjectText(text: Buffer): boolean {
+  try {
+    scanObject(text, { wanted: nothing });
+    return true;
+  } catch (error) {
+    if (error instanceof Problem) return false;
+    throw error;
+  }
+}
+
+const nothing: ReadonlySet<string> = new Set();
 const dataName = Buffer.from("data:");
 
 /** The data of a frame that carries one line of it, as those of model providers do. */

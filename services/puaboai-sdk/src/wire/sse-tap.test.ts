@@ -39,12 +39,37 @@ test("a whole frame leaves with the chunk that completes it, uncopied", () => {
   expect(tap.push(Buffer.from(content.slice(10)))?.toString()).toBe(content);
 });
 
-test("an unfinished frame of any length is held only up to a bound", () => {
+test("a large frame leaves whole, and one that has no end breaks the stream instead of filling the memory", () => {
   const tap = sseTap(chatWireWithOurUsage.openFrameReader());
-  let sent = 0;
+  const large = content.replace("say", "x".repeat(3_000_000));
+  for (let at = 0; at < large.length - 1; at += 65_536)
+    expect(tap.push(Buffer.from(large.slice(at, at + 65_536).slice(0, large.length - 1 - at)))).toBeUndefined();
+  expect(tap.push(Buffer.from("\n"))?.toString() === large).toBe(true);
+  expect(tap.state().countedTokens).toBeGreaterThan(999_000);
   const piece = Buffer.alloc(64 * 1024, 0x61);
-  for (let i = 0; i < 64; i++) sent += tap.push(piece)?.length ?? 0;
-  expect(sent).toBeGreaterThanOrEqual(63 * 64 * 1024 - (1 << 20));
+  let pushed = 0;
+  while (tap.state().broken === undefined) {
+    expect(tap.push(piece)).toBeUndefined();
+    expect((pushed += piece.length)).toBeLessThan(64 << 20);
+  }
+  expect(tap.state().broken).toBe("a frame is too large");
+  expect(tap.push(Buffer.from(content))).toBeUndefined();
+});
+
+test("nothing leaves after the end", () => {
+  expect(through(sseTap(chatWire.openFrameReader()), [done + content, content])).toBe(done);
+});
+
+test.each([
+  ["the end without its blank line", "data: [DONE]", "data: [DONE]\n\n"],
+  ["a whole frame without it", content.trim(), `${content.trim()}\n\n`],
+  ["half of a frame", content.slice(0, 40), ""],
+  ["the name of an event", "event: message_delta\n", ""],
+  ["a comment", ": ping\n", ""],
+])("what is left at the end of the transport: %s", (_, rest, leaves) => {
+  const tap = sseTap(chatWire.openFrameReader());
+  expect(through(tap, [content, rest])).toBe(content + leaves);
+  expect(tap.state().broken !== undefined).toBe(rest === content.slice(0, 40));
 });
 
 test("an answer without figures is counted upwards from its frames", () => {
@@ -53,6 +78,25 @@ test("an answer without figures is counted upwards from its frames", () => {
   expect(tap.state().countedTokens).toBe(2);
   tap.push(Buffer.from(content.replace("say", "x".repeat(303))));
   expect(tap.state().countedTokens).toBe(100);
+});
+
+test("one frame that holds the whole answer is counted by its length", () => {
+  const tap = sseTap(chatWire.openFrameReader());
+  tap.push(Buffer.from(content.replace("say", "x".repeat(30_512))));
+  expect(tap.state().countedTokens).toBeGreaterThan(10_000);
+});
+
+test.each([
+  ["strings", '{"prompt_tokens":"9","completion_tokens":"4"}'],
+  ["negative", '{"prompt_tokens":9,"completion_tokens":-4}'],
+  ["fractions", '{"prompt_tokens":9.5,"completion_tokens":4}'],
+  ["of the input alone", '{"prompt_tokens":9}'],
+  ["beyond all counts", '{"prompt_tokens":1e308,"completion_tokens":1}'],
+  ["a list", "[9,4]"],
+])("figures that are %s are none, and that is noted", (_, figures) => {
+  const tap = sseTap(chatWire.openFrameReader());
+  tap.push(Buffer.from(`data: {"choices":[],"usage":${figures}}\n\n`));
+  expect(tap.state()).toMatchObject({ usage: undefined, usageIsWhole: false, usageIsUnfit: true });
 });
 
 test("an error frame is noticed", () => {

@@ -4,6 +4,8 @@
  * the client's stream stops between frames and an error frame can follow.
  */
 import type { TokenUsage } from "../usage/token-usage.ts";
+import { growingBuffer } from "./growing-buffer.ts";
+import { dataOf as dataIn, isObjectText } from "./member-at.ts";
 
 export interface SseTap {
   /** What may go to the client now; `undefined` when no frame was completed. */
@@ -15,12 +17,20 @@ export interface SseTap {
 
 export interface SseState {
   usage: TokenUsage | undefined;
+  /** They are of the whole answer, not of its beginning alone. */
+  usageIsWhole: boolean;
+  /** The provider told figures that can be none. */
+  usageIsUnfit: boolean;
   /** Something of the answer itself has come, not only frames around it. */
   begun: boolean;
-  /** The frame came that ends every whole stream. */
+  /** The frame came that ends every whole stream: what follows it is nobody's. */
   done: boolean;
+  /** The answer is complete, but the provider may leave out the frame that says so. */
+  finished: boolean;
   /** The upstream sent an error frame. */
   failed: boolean;
+  /** Why nothing more of the stream can be read. */
+  broken: string | undefined;
   /** An estimate of the tokens sent so far, for when the provider gives no figure; errs upwards. */
   countedTokens: number;
 }
@@ -33,14 +43,14 @@ export type FrameReader = (frame: Buffer, data: string, state: SseState) => Fram
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;
-// A usage frame is a few hundred bytes. A longer unfinished frame is content and need not wait; it bounds what is held.
-const longestHeld = 1 << 20;
+// A piece of a picture may have several megabytes; a larger frame is none. It bounds what is held.
+const largestFrame = 32 << 20;
+const blankLine = Buffer.from("\n\n");
 
 export function sseTap(read: FrameReader): SseTap {
-  const state: SseState = { usage: undefined, begun: false, done: false, failed: false, countedTokens: 0 };
+  const state = newState();
   const count = tokenCounter();
-  let held: Buffer[] = [];
-  let heldBytes = 0;
+  const held = growingBuffer();
   let lineIsBlank = true;
 
   function take(frame: Buffer): boolean {
@@ -54,6 +64,7 @@ export function sseTap(read: FrameReader): SseTap {
   return {
     push(chunk) {
       const out: Buffer[] = [];
+      if (state.done || state.broken !== undefined) return undefined;
       let start = 0;
       let lineStart = 0;
       for (let at = chunk.indexOf(newline); at !== -1; at = chunk.indexOf(newline, at + 1)) {
@@ -62,30 +73,48 @@ export function sseTap(read: FrameReader): SseTap {
         lineStart = at + 1;
         if (!blank) continue;
         const piece = chunk.subarray(start, at + 1);
-        const frame = held.length > 0 ? Buffer.concat([...held, piece]) : piece;
-        held = [];
-        heldBytes = 0;
+        held.push(piece);
+        const frame = held.take() ?? piece;
         start = at + 1;
         if (take(frame)) out.push(frame);
+        if (state.done) return joined(out);
       }
       if (start < chunk.length) {
         lineIsBlank &&= isBlank(chunk, lineStart, chunk.length);
         held.push(chunk.subarray(start));
-        heldBytes += chunk.length - start;
-        if (heldBytes > longestHeld) {
-          out.push(...held);
-          held = [];
-          heldBytes = 0;
+        if (held.size() > largestFrame) {
+          held.take();
+          state.broken = "a frame is too large";
         }
       }
       return joined(out);
     },
     end() {
-      const rest = joined(held);
-      held = [];
-      return rest && take(rest) ? rest : undefined;
+      const rest = held.take();
+      // A line without data tells nothing; half of a frame must not reach a client.
+      if (!rest?.includes("data:")) return undefined;
+      const data = dataIn(rest);
+      if (data.toString("latin1").trim() !== "[DONE]" && !isObjectText(data)) {
+        state.broken = "the stream ended inside of a frame";
+        return undefined;
+      }
+      return take(rest) ? Buffer.concat([rest, blankLine]) : undefined;
     },
     state: () => state,
+  };
+}
+
+function newState(): SseState {
+  return {
+    usage: undefined,
+    usageIsWhole: false,
+    usageIsUnfit: false,
+    begun: false,
+    done: false,
+    finished: false,
+    failed: false,
+    broken: undefined,
+    countedTokens: 0,
   };
 }
 
@@ -106,12 +135,12 @@ function dataOf(frame: Buffer): string | undefined {
 
 /**
  * Counts without reading content: every frame is at least one token, and what a frame has beyond the smallest one seen
- * is content, at a token for three bytes.
+ * is content, at a token for three bytes. What frames a piece of an answer has a few hundred bytes, even where there is but one.
  */
 function tokenCounter(): (frameBytes: number) => number {
   let frames = 0;
   let bytes = 0;
-  let smallest = Infinity;
+  let smallest = 512;
   return (frameBytes) => {
     frames++;
     bytes += frameBytes;

@@ -1,0 +1,431 @@
+/**
+ * Providers that lie: whatever bytes they send, the client gets an answer, an error or the end of a stream in its own dialect, the
+ * call is accounted for with the reason, and nothing of it stays behind.
+ */
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { gzipSync } from "node:zlib";
+import { loadConfig } from "@nexus/config";
+import { uuidOf } from "@nexus/core";
+import { createLogger } from "@nexus/telemetry";
+import {
+  captureLogs,
+  chatAnswer,
+  chatStream,
+  type GatewayScene,
+  type LyingScript,
+  type LyingUpstream,
+  messagesAnswer,
+  openGatewayScene,
+  type ReceivedRequest,
+  responsesAnswer,
+  startLyingUpstream,
+  type UpstreamScript,
+  waitFor,
+} from "@nexus/testing";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { configRules, configSchema, type RunningService, startService } from "./service.ts";
+
+let scene: GatewayScene;
+let upstream: LyingUpstream;
+let gateway: RunningService;
+let key: { key: string; organizationId: string };
+const logs = captureLogs();
+
+type Format = "chat" | "responses" | "messages";
+const formats: Format[] = ["chat", "responses", "messages"];
+const paths = { chat: "/v1/chat/completions", responses: "/v1/responses", messages: "/v1/messages" };
+
+beforeAll(async () => {
+  [scene, upstream] = await Promise.all([openGatewayScene(), startLyingUpstream()]);
+  const price = 'price: { unit: usd_per_million_tokens, input: "1", output: "10", source: test, effective: 2026-01-01 }';
+  const provider = `base_url: "${upstream.baseUrl}", allow_private_network: true, breaker_failures: 0`;
+  const deadlines = "first_byte_timeout_ms: 300, idle_timeout_ms: 300, total_timeout_ms: 900";
+  const yaml = `
+providers:
+  chat: { ${provider}, ${deadlines}, wire_formats: [openai-chat] }
+  responses: { ${provider}, ${deadlines}, wire_formats: [openai-responses] }
+  messages: { ${provider}, ${deadlines}, wire_formats: [anthropic-messages] }
+models:
+  - { id: chat, provider: chat, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
+  - { id: responses, provider: responses, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
+  - { id: messages, provider: messages, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
+`;
+  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
+  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
+  const logger = createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream });
+  gateway = await startService(config, { logger });
+});
+afterAll(async () => {
+  await gateway.close();
+  await upstream.close();
+  await scene.close();
+});
+beforeEach(async () => {
+  // An overrun freezes a budget: each test has its own.
+  key = await scene.issueKey({ budgetNanos: 10n ** 15n });
+});
+
+/** What a well-behaved provider sends: the body of a whole answer, or the frames of a stream. */
+async function honest(format: Format, stream: boolean, usage?: object | null): Promise<string[]> {
+  const told = usage === undefined ? {} : { usage };
+  const script: Record<Format, UpstreamScript> = {
+    chat: stream ? chatStream({ usage: usage === null ? "never" : "always" }) : chatAnswer(told),
+    responses: responsesAnswer({ stream, ...told }),
+    messages: messagesAnswer({ stream, ...told }),
+  };
+  const pieces: string[] = [];
+  const write = (text?: string) => {
+    if (text !== undefined) pieces.push(text);
+    return response;
+  };
+  const response = { destroyed: false, writeHead: () => response, write, end: write } as unknown as ServerResponse;
+  await script[format](response, { body: Buffer.alloc(0) } as ReceivedRequest);
+  return pieces;
+}
+
+const streamHead = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const chunk = (text: string | Buffer): Buffer => {
+  const bytes = Buffer.from(text as string);
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")]);
+};
+const lastChunk = "0\r\n\r\n";
+const wholeAnswer = (body: string | Buffer, more = "", status = "200 OK"): Buffer =>
+  Buffer.concat([
+    Buffer.from(
+      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${more}\r\n`,
+    ),
+    Buffer.from(body as string),
+  ]);
+/** A stream of these pieces, with its proper end. */
+const streamOf =
+  (pieces: readonly (string | Buffer)[]): LyingScript =>
+  (socket) => {
+    socket.write(Buffer.concat([Buffer.from(streamHead), ...pieces.map((piece) => chunk(piece)), Buffer.from(lastChunk)]));
+  };
+const bytesOf =
+  (bytes: string | Buffer): LyingScript =>
+  (socket) =>
+    void socket.write(bytes);
+
+interface Heard {
+  status: number;
+  /** What the client reads of it in its dialect. */
+  text: string;
+  /** The stream's own end came. */
+  isWhole: boolean;
+  /** The code of the error, of the answer or in the stream. */
+  error: string | undefined;
+  requestId: string;
+  raw: string;
+}
+
+/** Calls the model as a client of `format` would, and holds every byte that comes to that format. */
+async function call(format: Format, model: string, stream: boolean): Promise<Heard> {
+  const messages = [{ role: "user", content: "hello" }];
+  const asked = {
+    chat: { messages, max_tokens: 50 },
+    messages: { messages, max_tokens: 50 },
+    responses: { input: "hello", max_output_tokens: 50 },
+  };
+  const answer = await fetch(gateway.url + paths[format], {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${key.key}` },
+    body: JSON.stringify({ model, stream, ...asked[format] }),
+    signal: AbortSignal.timeout(8000),
+  });
+  const raw = await answer.text();
+  const heard = { status: answer.status, requestId: answer.headers.get("x-request-id")!, raw };
+  const isStream = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
+  expect(isStream, raw.slice(0, 500)).toBe(stream && answer.status === 200);
+  return { ...heard, ...(isStream ? readStream(format, raw) : readAnswer(format, answer.status, raw)) };
+}
+
+type Document = Record<string, any>; // oxlint-disable-line typescript/no-explicit-any -- what clients read of three formats
+
+function readAnswer(format: Format, status: number, raw: string): Pick<Heard, "text" | "isWhole" | "error"> {
+  const body = JSON.parse(raw) as Document;
+  if (status >= 400) {
+    expect(body["error"]?.message, raw).toBeTypeOf("string");
+    if (format === "messages") expect(body["type"]).toBe("error");
+    return { text: "", isWhole: false, error: body["error"].code ?? body["error"].type };
+  }
+  const text = {
+    chat: body["choices"]?.[0]?.message.content,
+    messages: body["content"]?.[0]?.text,
+    responses: body["output"]?.[0]?.content[0].text,
+  }[format];
+  expect(text, raw).toBeTypeOf("string");
+  return { text, isWhole: true, error: undefined };
+}
+
+/** Every frame must be one that the format's clients can read, and nothing may follow the end or an error. */
+function readStream(format: Format, raw: string): Pick<Heard, "text" | "isWhole" | "error"> {
+  const found = { text: "", isWhole: false, error: undefined as string | undefined };
+  expect(raw === "" || /\n\r?\n$/.test(raw), `ends between frames: ${raw.slice(-200)}`).toBe(true);
+  for (const frame of raw.split(/\r?\n\r?\n/)) {
+    const data = frame.split(/\r?\n/).flatMap((line) => (line.startsWith("data:") ? [line.slice(5).trim()] : []));
+    if (data.length === 0) continue;
+    expect(found.isWhole || found.error !== undefined, `after the end: ${frame.slice(0, 200)}`).toBe(false);
+    if (data[0] === "[DONE]") {
+      found.isWhole = true;
+      continue;
+    }
+    const event = JSON.parse(data.join("\n")) as Document;
+    if (format === "chat") {
+      found.text += event["choices"]?.[0]?.delta?.content ?? "";
+      if (event["error"]) found.error = event["error"].code;
+    } else {
+      if (event["type"] === "content_block_delta") found.text += event["delta"].text;
+      if (event["type"] === "response.output_text.delta") found.text += event["delta"];
+      if (["message_stop", "response.completed", "response.incomplete", "response.failed"].includes(event["type"] as string))
+        found.isWhole = true;
+      if (event["type"] === "error") found.error = event["code"] ?? event["error"].code;
+    }
+  }
+  return found;
+}
+
+/** The row that stands for the call, once it is in the database. */
+async function rowOf({ requestId }: Pick<Heard, "requestId">) {
+  return await waitFor(
+    async () =>
+      await scene.owner.db
+        .selectFrom("usage_events")
+        .selectAll()
+        .where("request_id", "=", uuidOf("request", requestId)!)
+        .executeTakeFirst(),
+  );
+}
+
+const pairs = formats.flatMap((client) => formats.map((model): [Format, Format] => [client, model]));
+const alike = formats.map((format): [Format, Format] => [format, format]);
+
+describe.each(pairs)("a client of %s on a provider of %s", (client, model) => {
+  test("an honest answer, whole and streamed, is charged as the provider says", async () => {
+    upstream.answerWith(bytesOf(wholeAnswer((await honest(model, false)).join(""))));
+    const whole = await call(client, model, false);
+    expect(whole).toMatchObject({ status: 200, isWhole: true });
+    upstream.answerWith(streamOf(await honest(model, true)));
+    const streamed = await call(client, model, true);
+    expect(streamed, streamed.raw).toMatchObject({ status: 200, text: "hello", isWhole: true, error: undefined });
+    for (const heard of [whole, streamed]) {
+      expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider", error_code: null });
+    }
+  });
+
+  test("frames torn at every byte are whole again, also inside of a character and of a line's end", async () => {
+    const crlf = (await honest(model, true)).join("").replace("hel", "h€l").replaceAll("\n", "\r\n");
+    const bytes = Buffer.from(crlf);
+    upstream.answerWith(async (socket) => {
+      socket.setNoDelay(true);
+      socket.write(streamHead);
+      for (const byte of bytes) {
+        socket.write(chunk(Buffer.from([byte])));
+        if (byte === 0xe2 || byte === 0x0d) await new Promise((resolve) => setImmediate(resolve));
+      }
+      socket.write(lastChunk);
+    });
+    const heard = await call(client, model, true);
+    expect(heard, heard.raw).toMatchObject({ text: "h€llo", isWhole: true, error: undefined });
+    expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
+  });
+
+  test("a connection that breaks after each frame, or inside of it, is an error at the end of what came", async () => {
+    const frames = await honest(model, true);
+    for (const reset of [false, true]) {
+      for (let at = 0; at < frames.length - 1; at++) {
+        for (const half of [false, true]) {
+          const sent = frames.slice(0, at).join("") + (half ? frames[at]!.slice(0, frames[at]!.length / 2) : "");
+          upstream.answerWith((socket) => {
+            socket.write(streamHead + chunk(`${sent}: \n`).toString(), () =>
+              reset ? socket.resetAndDestroy() : socket.destroy(),
+            );
+          });
+          const heard = await call(client, model, true);
+          const row = await rowOf(heard);
+          const what = `${at} ${half} ${JSON.stringify(row.outcome)} ${heard.raw}`;
+          // A figure that tells the end came before the break: the answer is whole for all who read it.
+          expect(heard.isWhole || heard.error === "upstream_failed", what).toBe(true);
+          if (!heard.isWhole) expect(row, what).toMatchObject({ outcome: "error", error_code: "upstream_failed" });
+          expect(row.cost_nanos <= row.reserved_nanos, what).toBe(true);
+        }
+      }
+    }
+  });
+
+  test("a stream that ends in the middle is told to the client, although its transport says that all is well", async () => {
+    const frames = await honest(model, true);
+    const content = frames.findIndex((frame) => frame.includes('"lo"'));
+    for (const cut of [frames.slice(0, content), [...frames.slice(0, content), frames[content]!.slice(0, -20)]]) {
+      upstream.answerWith(streamOf(cut));
+      const heard = await call(client, model, true);
+      expect(heard, heard.raw).toMatchObject({ isWhole: false, error: "upstream_failed" });
+      expect(await rowOf(heard)).toMatchObject({ outcome: "error", error_code: "upstream_failed" });
+    }
+  });
+
+  test("a frame of 3 MB passes whole and is counted, one that is larger than any is the end", async () => {
+    const frames = await honest(model, true, null);
+    const long = "x".repeat(3_000_000);
+    upstream.answerWith(streamOf(frames.map((frame) => frame.replace('"lo"', `"${long}"`))));
+    const heard = await call(client, model, true);
+    expect([heard.text.length, heard.isWhole, heard.error]).toEqual([3_000_003, true, undefined]);
+    // Counted at a token for three bytes, it is more than the cap that was sent: the charge stops at what was set aside.
+    const row = await rowOf(heard);
+    expect(row).toMatchObject({ usage_source: "counted", outcome: "ok" });
+    expect(Number(row.output_tokens)).toBeGreaterThan(900_000);
+    upstream.answerWith(async (socket) => {
+      socket.write(streamHead);
+      const piece = chunk("x".repeat(1 << 20));
+      socket.write(chunk(`${frames[0]}data: {"x":"`));
+      for (let sent = 0; sent < 64 && !socket.destroyed; sent++) {
+        if (!socket.write(piece)) await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+      }
+    });
+    const endless = await call(client, model, true);
+    expect(endless, endless.raw.slice(0, 500)).toMatchObject({ isWhole: false, error: "upstream_failed" });
+    expect(endless.raw.length).toBeLessThan(10_000);
+  });
+
+  test("nothing passes after the end, and the client does not wait for a provider that does not stop", async () => {
+    const frames = await honest(model, true);
+    let isClosed = false;
+    upstream.answerWith((socket) => {
+      socket.on("close", () => (isClosed = true));
+      socket.write(streamHead + chunk(frames.join("") + frames.join("")).toString());
+    });
+    const heard = await call(client, model, true);
+    expect(heard, heard.raw).toMatchObject({ text: "hello", isWhole: true, error: undefined });
+    expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
+    await waitFor(() => isClosed);
+  });
+
+  test("frames that are no JSON, no object or of another format are an error, not a crash", async () => {
+    const frames = await honest(model, true);
+    for (const nonsense of [
+      "data: {\n\n",
+      "data: null\n\n",
+      "data: 7\n\n",
+      "data: []\n\n",
+      'data: {"type":7,"choices":"x","delta":null}\n\n',
+      "data: \u0000\n\n",
+    ]) {
+      upstream.answerWith(streamOf([frames[0]!, nonsense, ...frames.slice(1)]));
+      const answer = await fetchRaw(client, model);
+      // Passed on as it is, or told as an error: never silence, and never a row less.
+      expect(answer.text).not.toBe("");
+      expect(await rowOf(answer), nonsense).toMatchObject({ outcome: expect.stringMatching(/^(?:ok|error)$/) });
+    }
+  });
+});
+
+async function fetchRaw(format: Format, model: string): Promise<{ text: string; requestId: string }> {
+  const messages = [{ role: "user", content: "hello" }];
+  const answer = await fetch(gateway.url + paths[format], {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${key.key}` },
+    body: JSON.stringify({ model, stream: true, ...(format === "responses" ? { input: "x" } : { messages, max_tokens: 9 }) }),
+    signal: AbortSignal.timeout(8000),
+  });
+  return { text: await answer.text(), requestId: answer.headers.get("x-request-id")! };
+}
+
+/** Answers that are none, as bytes: each must become the same error for every client. */
+const noAnswers: [string, () => LyingScript, string?][] = [
+  ["HTML with 200", () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>")],
+  ["HTML with 500", () => bytesOf("HTTP/1.1 500 X\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>")],
+  ["HTML with 502", () => bytesOf("HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>")],
+  ["JSON with 500", () => bytesOf(wholeAnswer('{"error":{"message":"10.1.2.3"}}', "", "500 X"))],
+  ["a redirect", () => bytesOf("HTTP/1.1 307 X\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n")],
+  ["a redirect with JSON", () => bytesOf(wholeAnswer("{}", "location: http://169.254.169.254/\r\n", "302 Found"))],
+  ["204", () => bytesOf("HTTP/1.1 204 No Content\r\ncontent-type: application/json\r\n\r\n")],
+  ["an empty 200", () => bytesOf(wholeAnswer(""))],
+  ["half of a JSON text", () => bytesOf(wholeAnswer('{"choices":[{"message":{"con'))],
+  ["JSON that is no object", () => bytesOf(wholeAnswer("[1]"))],
+  ["an error with 200", () => bytesOf(wholeAnswer('{"error":{"message":"10.1.2.3","code":500}}'))],
+  [
+    "a content-length that is too long",
+    () => (socket) => void socket.end("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{}"),
+  ],
+  [
+    "a negative content-length",
+    () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: -1\r\n\r\n{}"),
+  ],
+  [
+    "two content-lengths",
+    () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}"),
+  ],
+  [
+    "a chunk whose length is none",
+    () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}"),
+  ],
+  ["a head that never ends", () => async (socket) => flood(socket, "HTTP/1.1 200 OK\r\n", "x-flood: aaaa\r\n".repeat(500))],
+  ["noise", () => bytesOf("\u0000\u0001 what\r\n\r\n")],
+  ["a TLS alert", () => (socket) => void socket.end(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]))],
+  ["a connection that is reset", () => (socket) => void socket.resetAndDestroy()],
+  ["a connection that is closed", () => (socket) => void socket.end()],
+  ["gzip that nobody asked for", () => bytesOf(wholeAnswer(gzipSync("{}"), "content-encoding: gzip\r\n"))],
+  ["a gzip bomb", () => bytesOf(wholeAnswer(gzipSync(Buffer.alloc(20_000_000, " ")), "content-encoding: gzip\r\n"))],
+  [
+    "a compressed stream",
+    () =>
+      bytesOf(
+        `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\ndata: x\n\n`,
+      ),
+  ],
+  [
+    "a switch of protocols",
+    () => bytesOf("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
+  ],
+  ["an empty stream", () => streamOf([])],
+  ["a stream of comments alone", () => streamOf([": ping\n\n", ": ping\n\n"])],
+  ["silence", () => () => {}, "upstream_timeout"],
+  ["endless interim answers", () => async (socket) => flood(socket, "", "HTTP/1.1 102 Processing\r\n\r\n"), "upstream_timeout"],
+  ["half of a head", () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: appl"), "upstream_timeout"],
+  [
+    "a body that stops",
+    () => bytesOf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{}"),
+    "upstream_timeout",
+  ],
+  [
+    "a body that never ends",
+    () => async (socket) => flood(socket, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", " "),
+    "upstream_timeout",
+  ],
+  [
+    "a stream that only pings",
+    () => async (socket) => flood(socket, streamHead, chunk(": ping\n\n").toString()),
+    "upstream_timeout",
+  ],
+];
+
+/** Sends the beginning, and then the same again and again until the other side has enough. */
+async function flood(socket: Socket, first: string, again: string): Promise<void> {
+  socket.write(first);
+  while (!socket.destroyed && socket.writable) {
+    socket.write(again);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+describe.each(noAnswers)("%s", (what, script, code = "upstream_failed") => {
+  test.each([...alike, ["chat", "messages"], ["messages", "responses"], ["responses", "chat"]] as [Format, Format][])(
+    "is an error for a client of %s on a provider of %s, whole or streamed",
+    async (client, model) => {
+      for (const stream of [false, true]) {
+        // Only who asked for a stream may get one.
+        upstream.answerWith(script());
+        const heard = await call(client, model, stream);
+        expect(heard, `${what} ${heard.raw}`).toMatchObject({ isWhole: false, text: "" });
+        expect([code, "upstream_failed"]).toContain(heard.error);
+        expect(heard.raw).not.toMatch(/10\.1\.2\.3|169\.254/);
+        const row = await rowOf(heard);
+        expect(row).toMatchObject({ outcome: "error", error_code: heard.error });
+        expect(row.cost_nanos <= row.reserved_nanos).toBe(true);
+        // Each provider may keep one connection for later.
+        await waitFor(() => upstream.connections() <= formats.length);
+      }
+    },
+  );
+});
