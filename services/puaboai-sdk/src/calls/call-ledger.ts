@@ -91,7 +91,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     async begin(tokens) {
       bound = tokens;
       if (model) reservation = await setAside(deps, origin, row, { bound, ...model });
-      deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
+      await deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
     },
     firstByte() {

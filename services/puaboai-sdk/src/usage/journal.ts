@@ -1,5 +1,5 @@
 /**
- * The usage journal: lines of JSON in append-only files of this process, each record one write(2), so that it survives the
+ * The usage journal: lines of JSON in append-only files of this process, handed over by write(2), so that they survive the
  * process in whatever way that ends (a power cut may take the last seconds). A record stands here before the first byte goes
  * upstream and before the last byte goes to the client, and goes when PostgreSQL has it.
  *
@@ -37,6 +37,10 @@ export class Journal {
   /** By call, which PostgreSQL has not taken. */
   readonly #places = new Map<string, Place>();
   readonly #segments = new Set<Segment>();
+  /** Records that are written at the end of this turn of the event loop. */
+  readonly #soon: { call: string; line: string }[] = [];
+  #soonBytes = 0;
+  #turn: PromiseWithResolvers<void> | undefined;
   #current: Segment;
   #count = 0;
   #liveBytes = 0;
@@ -52,7 +56,7 @@ export class Journal {
 
   /** Bytes of records that PostgreSQL has not taken. What the files hold beyond them is bounded by their size. */
   get size(): number {
-    return this.#liveBytes;
+    return this.#liveBytes + this.#soonBytes;
   }
 
   /** What the last append ended with, until one succeeds. */
@@ -62,15 +66,18 @@ export class Journal {
 
   /** Appends the latest state of a call. @throws the file system's error; the record may then be lost with the process */
   append(row: UsageRow): void {
-    try {
-      const line = writeRow(row);
-      this.#write(line);
-      this.#put(callOf(row), line);
-      this.#fault = undefined;
-    } catch (error) {
-      this.#fault = error as Error;
-      throw error;
+    this.#hold(row);
+    this.#flush();
+  }
+
+  /** The same in one write with what else comes in this turn of the event loop; resolves when it is done. */
+  appendSoon(row: UsageRow): Promise<void> {
+    this.#hold(row);
+    if (!this.#turn) {
+      this.#turn = Promise.withResolvers();
+      setImmediate(() => this.#flushQuietly());
     }
+    return this.#turn.promise;
   }
 
   /** PostgreSQL has this call: its record may go. */
@@ -86,6 +93,7 @@ export class Journal {
 
   /** Closes the files and removes those in which nothing is owed any more. */
   close(): void {
+    this.#flushQuietly();
     for (const segment of this.#segments) {
       if (segment.live === 0) this.#remove(segment);
       else closeSync(segment.handle);
@@ -98,6 +106,38 @@ export class Journal {
     const segment: Segment = { path, handle: openSync(path, "ax", 0o600), bytes: 0, live: 0, liveBytes: 0 };
     this.#segments.add(segment);
     return segment;
+  }
+
+  #hold(row: UsageRow): void {
+    const line = writeRow(row);
+    this.#soon.push({ call: callOf(row), line });
+    this.#soonBytes += line.length;
+  }
+
+  #flush(): void {
+    if (this.#soon.length === 0) return;
+    const records = this.#soon.splice(0);
+    const turn = this.#turn;
+    this.#soonBytes = 0;
+    this.#turn = undefined;
+    try {
+      this.#write(records.map(({ line }) => line).join("\n"));
+      for (const { call, line } of records) this.#put(call, line);
+      this.#fault = undefined;
+      turn?.resolve();
+    } catch (error) {
+      this.#fault = error as Error;
+      turn?.reject(error);
+      throw error;
+    }
+  }
+
+  #flushQuietly(): void {
+    try {
+      this.#flush();
+    } catch {
+      // Those who wait have heard of it.
+    }
   }
 
   /** Appends lines. The file they stand in then is the current one. */

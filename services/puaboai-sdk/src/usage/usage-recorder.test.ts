@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openAuditWriter } from "@nexus/audit";
@@ -146,7 +146,7 @@ const replay = (db: Db = ai.db) =>
 
 test("a finished call is in PostgreSQL within the group commit, and its journal file is reused", async () => {
   const call = row();
-  recorder.begin({ ...call, outcome: "crash" });
+  await recorder.begin({ ...call, outcome: "crash" });
   recorder.finish(call);
   await waitFor(async () => (await rowsOf(call.organizationId)).length === 1);
   expect(recorder.waiting).toBe(0);
@@ -221,7 +221,7 @@ test("with PostgreSQL away calls go on, the rows wait, and each comes once when 
   const organizationId = newUuid();
   for (let i = 0; i < 50; i++) {
     const call = row({ organizationId });
-    recorder.begin({ ...call, outcome: "crash" });
+    void recorder.begin({ ...call, outcome: "crash" });
     recorder.finish(call);
   }
   await expect(recorder.flush()).rejects.toThrow(/ECONNREFUSED|connect/);
@@ -238,11 +238,27 @@ test("with PostgreSQL away calls go on, the rows wait, and each comes once when 
   expect(await rowsOf(organizationId)).toHaveLength(50);
 });
 
+test("calls that begin at once are all on the file when each goes on, and none goes on when they cannot be written", async () => {
+  const begun = Array.from({ length: 20 }, () => row({ outcome: "crash" }));
+  await Promise.all(begun.map((one) => recorder.begin(one)));
+  expect(readJournal(directory, processId).rows).toEqual(expect.arrayContaining(begun));
+  // The file is full, and the next one cannot be made.
+  renameSync(directory, `${directory}-away`);
+  const lost = await Promise.allSettled(begun.map((one) => recorder.begin({ ...one, requestId: newUuid() })));
+  renameSync(`${directory}-away`, directory);
+  expect(lost.map((one) => one.status === "rejected" && (one.reason as { code: string }).code)).toEqual(
+    begun.map(() => "unavailable"),
+  );
+  expect(journal.fault).toMatchObject({ code: "ENOENT" });
+  await recorder.begin(row());
+  expect(journal.fault).toBeUndefined();
+});
+
 test("a full journal begins no call", async () => {
   await recorder.close();
   recorder = new UsageRecorder({ db: ai.db, audit, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });
   expect(() => {
-    for (let i = 0; i < 10; i++) recorder.begin(row({ outcome: "crash" }));
+    for (let i = 0; i < 10; i++) void recorder.begin(row({ outcome: "crash" }));
   }).toThrow(expect.objectContaining({ code: "unavailable" }));
 });
 
@@ -265,7 +281,7 @@ test("a row that PostgreSQL will never take does not keep the others waiting", a
 
 test("a long call does not pin the files of the calls around it", async () => {
   const long = row({ outcome: "crash" });
-  recorder.begin(long);
+  await recorder.begin(long);
   for (let i = 0; i < 200; i++) {
     recorder.finish(row());
     if (i % 20 === 19) await recorder.flush();

@@ -52,14 +52,15 @@ export class UsageRecorder {
     return this.#queue.length;
   }
 
-  /** Notes a call before its first byte goes upstream. @throws Problem `unavailable` when the journal takes no more */
-  begin(row: UsageRow): void {
+  /**
+   * Notes a call before its first byte goes upstream, which has to wait for it.
+   * @throws Problem `unavailable` when the journal is full, at once, or cannot be written
+   */
+  begin(row: UsageRow): Promise<void> {
     if (this.#isFull()) throw full("the usage journal is full");
-    try {
-      this.#options.journal.append(row);
-    } catch (cause) {
+    return this.#options.journal.appendSoon(row).catch((cause: unknown) => {
       throw full("the usage journal cannot be written", cause);
-    }
+    });
   }
 
   /** Notes what became of a call that was begun, before its last byte goes to the client. Never throws. */
