@@ -159,7 +159,7 @@ test("names and audit entries stand in the story for people, and what a key may 
     organizationId: organizationId as `org_${string}`,
     actor: { kind: "system", id: "overrun" },
     targets: [],
-    context: { request_id: id as `req_${string}` },
+    context: { request_id: id },
     details: { reason: "overrun" },
   });
   const person = scene.issuer.token(
@@ -220,7 +220,7 @@ test("a tag of the key finds its requests", async () => {
     const id = await chat(key, "priced");
     return (await idsOf("/v1/requests?tag=night", key)).includes(id) && id;
   });
-  expect((await get(`/v1/requests/${found as string}`, key)).body).toMatchObject({ tags: ["batch", "night"] });
+  expect((await get(`/v1/requests/${found}`, key)).body).toMatchObject({ tags: ["batch", "night"] });
 });
 
 test("a row of long ago has its story too", async () => {
