@@ -439,6 +439,20 @@ test("a priced call sends a cap, is charged what it used and gives the rest back
   expect(JSON.parse(provider.received[2]!.body.toString())).toMatchObject({ max_tokens: 1000 });
 });
 
+test.each([
+  ["a cap of the client's own", "priced", { max_tokens: 5 }, null],
+  ["one that the model cannot write", "priced", { max_tokens: 99_999 }, "1000"],
+  ["none, where money is counted", "priced", {}, "1000"],
+  ["none, streamed", "priced", { stream: true }, "1000"],
+  ["none, where none is", "free", {}, null],
+])("a header tells the output cap that was sent in place of the client's: %s", async (_, model, asked, told) => {
+  const rich = await scene.issueKey({ budgetNanos: 1_000_000_000n });
+  if ("stream" in asked) provider.answerWith(chatStream());
+  const answer = await chat({ model, ...asked }, rich.key);
+  expect([answer.status, answer.headers.get("x-nexus-max-tokens")]).toEqual([200, told]);
+  await answer.text();
+});
+
 test("calls at once never spend more than the budget, whatever they end with", async () => {
   // A call is bounded at about 1,100 tokens in and 10 out: 1.2 million nanos; it costs 81,000.
   const limit = 6_000_000n;

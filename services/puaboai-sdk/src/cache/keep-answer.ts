@@ -2,7 +2,7 @@ import type { AnswerHooks } from "../calls/call-hooks.ts";
 import type { CachedAnswer } from "./cached-answer.ts";
 
 /** Headers that a replay tells again; all others are of the one call, or of its provider. */
-const kept: ReadonlySet<string> = new Set(["content-type", "x-nexus-not-carried"]);
+const kept: ReadonlySet<string> = new Set(["content-type", "x-nexus-not-carried", "x-nexus-max-tokens"]);
 
 interface KeeperOptions {
   /** Longest answer that is kept, bytes. */

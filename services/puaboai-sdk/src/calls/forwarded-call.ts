@@ -21,6 +21,8 @@ export interface ForwardedCall extends Exchange {
   stream: boolean;
   /** There is another target: as long as nothing has gone to the client, a failure is the caller's to go on from. */
   mayFallBack: boolean;
+  /** The output cap that the provider is sent in place of the client's, tokens. */
+  toldCap?: number | undefined;
   /** What the input is billed when the provider does not say, tokens. */
   countedInput: number;
   logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;

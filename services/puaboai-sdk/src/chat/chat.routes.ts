@@ -8,6 +8,7 @@ import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
 import { refusePaidExtras } from "../wire/paid-tools.ts";
+import { toldCap } from "../wire/told-cap.ts";
 import { askable, translateCall } from "../wire/translate-call.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { chatIdOf } from "./chat-id.ts";
@@ -70,6 +71,7 @@ async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, 
     ...exchange,
     ...(translated ?? passedThrough(chat, model)),
     model,
+    toldCap: toldCap(chat.outputCap, model, translated !== undefined),
     stream: chat.stream,
     mayFallBack,
     countedInput: countedInput(sized, bound),

@@ -9,6 +9,7 @@ import { noTokens } from "../usage/token-usage.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
 import { speakersOf } from "../wire/require-wire-format.ts";
+import { toldCap } from "../wire/told-cap.ts";
 import { askable, translateCall } from "../wire/translate-call.ts";
 import { type MessagesRequest, readMessagesRequest, upstreamMessagesBody } from "./messages-request.ts";
 import { countTokensWire, messagesWire } from "./messages-wire.ts";
@@ -45,6 +46,7 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
             ...exchangeOf(call, { request, reply }),
             model,
             ...(translated ?? { wire: messagesWire, body }),
+            toldCap: toldCap(asked.outputCap, model, true),
             stream: asked.stream,
             mayFallBack,
             countedInput: countedInput(sized, bound),

@@ -6,6 +6,7 @@ import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
 import { refusePaidTools } from "../wire/paid-tools.ts";
+import { toldCap } from "../wire/told-cap.ts";
 import { askable, translateCall } from "../wire/translate-call.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
 import { responsesWire } from "./responses-wire.ts";
@@ -42,6 +43,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
             hooks,
             model,
             ...(translated ?? { wire: responsesWire, body }),
+            toldCap: toldCap(asked.outputCap, model, translated !== undefined),
             stream: asked.stream,
             mayFallBack,
             countedInput: countedInput(sized, bound),
