@@ -5,6 +5,7 @@
  */
 export const problemCatalogue = {
   malformed_json: { status: 400, title: "The body is not valid JSON" },
+  guardrail_blocked: { status: 400, title: "A guardrail does not let this pass" },
   malformed_request: { status: 400, title: "The request cannot be read" },
   unauthenticated: { status: 401, title: "A valid credential is required" },
   budget_exceeded: { status: 402, title: "The budget does not allow this call" },
@@ -32,6 +33,7 @@ export const problemCatalogue = {
   headers_too_large: { status: 431, title: "The head of the request is too large" },
   internal: { status: 500, title: "Something went wrong on our side" },
   upstream_failed: { status: 502, title: "The model provider failed" },
+  guardrail_failed: { status: 503, title: "A guardrail could not judge this call" },
   unavailable: { status: 503, title: "Not available at the moment" },
   upstream_timeout: { status: 504, title: "The model provider did not answer in time" },
 } as const satisfies Record<string, { status: number; title: string }>;

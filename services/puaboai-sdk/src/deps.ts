@@ -139,7 +139,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     budgets,
     priceBook,
     gate,
-    hooks: openHooks(config, { logger, metrics, clock }, opened),
+    hooks: openHooks(config, { logger, metrics, clock, environment: tools.environment ?? {} }, opened),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
 }
@@ -234,7 +234,11 @@ async function openMetering(config: GatewayConfig, deps: { db: Db; audit: AuditW
   return { usage, gate };
 }
 
-function openHooks(config: GatewayConfig, tools: Pick<Deps, "logger" | "metrics" | "clock">, opened: Close[]): Deps["hooks"] {
+function openHooks(
+  config: GatewayConfig,
+  tools: Pick<Deps, "logger" | "metrics" | "clock"> & { environment: Environment },
+  opened: Close[],
+): Deps["hooks"] {
   const given = { ...tools, redis: redisTargetFrom(config), secret: config.NEXUS_AUDIT_KEY };
   const hooks = openCallHooks(config.NEXUS_GATEWAY_CONFIG, given);
   if (hooks) opened.push(() => hooks.close());

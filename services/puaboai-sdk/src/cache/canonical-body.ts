@@ -65,6 +65,6 @@ function* withoutSpace(bytes: Buffer, from: number, to: number): Generator<Buffe
 /** Behind the closing quote of the string that opens at `from`, in JSON that is well formed. */
 export function endOfString(bytes: Buffer, from: number): number {
   let at = from + 1;
-  while (bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
+  while (at < bytes.length && bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
   return at + 1;
 }

@@ -33,6 +33,10 @@ export interface HookedCall {
 
 /** What is done with an answer on its way to the client, in the client's format. */
 export interface AnswerHooks {
+  /** Absent: whole answers are not looked at. What it returns is sent. @throws Problem `guardrail_blocked`, `guardrail_failed` */
+  checkWhole?: (answer: Buffer) => Promise<Buffer>;
+  /** Present: a stream is held until it is whole, and checked then. @throws as `checkWhole` */
+  checkStream?: (frames: Buffer) => Promise<Buffer>;
   /** A whole answer is about to be sent, byte for byte. */
   keepWhole(model: Model, headers: Readonly<Record<string, string>>, body: Buffer): void;
   /** For the stream of one attempt. */
@@ -40,8 +44,8 @@ export interface AnswerHooks {
 }
 
 export interface StreamHooks {
-  /** What may leave now. @param isLast the frame that ends every whole stream is among them */
-  push(frames: Buffer, isLast: boolean): Buffer | undefined;
+  /** What may leave now. @param isLast the frame that ends every whole stream is among them @throws as `checkWhole` */
+  push(frames: Buffer | undefined, isLast: boolean): Buffer | undefined;
   /** The rest. @param isWhole the stream was complete and without a fault */
   end(rest: Buffer | undefined, isWhole: boolean): Buffer | undefined;
 }

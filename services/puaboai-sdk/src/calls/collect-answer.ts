@@ -36,6 +36,8 @@ interface AnswerHead {
 export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: SinkControls): AnswerSink {
   const gathered = growingBuffer();
   let isOver = false;
+  /** Whole, and being looked at. */
+  let checked: CallEnd | undefined;
 
   function fail(failure: UpstreamFailure, usage?: CallEnd["usage"]): void {
     if (isOver) return;
@@ -63,6 +65,9 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
       const told = end && inClientsFormat(call, head, body);
       if (end && !told) {
         fail(new UpstreamFailure("failed", true, { message: "an answer in another shape" }));
+      } else if (end?.outcome === "ok" && told && call.hooks?.checkWhole) {
+        checked = end;
+        void sendChecked(call, head, { body: told, end, check: call.hooks.checkWhole, controls });
       } else if (end && told) {
         sendOn(call, head, { body: told, end });
         controls.resolve();
@@ -75,10 +80,15 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
     },
     fail,
     abandon() {
-      call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: unknownUsage(call), ...chargeless(head) });
+      call.ledger.finish({
+        outcome: "aborted",
+        httpStatus: null,
+        usage: checked?.usage ?? unknownUsage(call),
+        ...chargeless(head),
+      });
     },
     cut(problem) {
-      call.ledger.finish({ ...cutEnd(call, problem), ...chargeless(head) });
+      call.ledger.finish({ ...cutEnd(call, problem), ...(checked && { usage: checked.usage }), ...chargeless(head) });
       controls.reject(problem);
     },
   };
@@ -155,6 +165,28 @@ function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Bu
   const headers = { ...passingHeaders(head.headers), ...answerHeaders(call) };
   if (end.outcome === "ok" && head.status === 200) call.hooks?.keepWhole(call.model, headers, body);
   sendWhole(call, head.status, { headers: { ...headers, "x-nexus-cost-nanos": cost.toString() }, body });
+}
+
+interface CheckedAnswer {
+  body: Buffer;
+  end: CallEnd;
+  check: (answer: Buffer) => Promise<Buffer>;
+  controls: SinkControls;
+}
+
+/** Sends on what the check leaves; an answer that may not go is paid for all the same. */
+async function sendChecked(call: ForwardedCall, head: AnswerHead, { body, end, check, controls }: CheckedAnswer): Promise<void> {
+  try {
+    const passed = await check(body);
+    // Cut meanwhile, or its client is gone.
+    if (call.ledger.isEnded()) return;
+    sendOn(call, head, { body: passed, end });
+    controls.resolve();
+  } catch (error) {
+    const problem = error instanceof Problem ? error : new Problem("internal", undefined, { cause: error });
+    call.ledger.finish({ ...end, outcome: "error", httpStatus: problem.status, errorCode: problem.code });
+    controls.reject(problem);
+  }
 }
 
 /** A provider's trouble is told as ours: its text may hold what is only for us. */

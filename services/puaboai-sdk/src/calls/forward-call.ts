@@ -3,7 +3,8 @@ import { mediaTypeOf } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { collectAnswer } from "./collect-answer.ts";
 import { watchClient } from "./exchange.ts";
-import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, unknownUsage } from "./forwarded-call.ts";
+import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
+import { cutOnProblem, holdStream } from "./hold-stream.ts";
 import { relayStream } from "./relay-stream.ts";
 
 /**
@@ -21,7 +22,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
     onHead(status, headers) {
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };
       sink = isStream(call, status, headers)
-        ? relayStream(call, headers, controls)
+        ? openStreamSink(call, headers, controls)
         : collectAnswer(call, { status, headers }, controls);
     },
     onData: (chunk) => guarded(() => sink?.data(chunk) ?? true),
@@ -62,6 +63,14 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
     resolve();
   });
   return promise;
+}
+
+function openStreamSink(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
+  if (!call.hooks) return relayStream(call, headers, controls);
+  const check = call.hooks.checkStream;
+  return check
+    ? holdStream(call, headers, { ...controls, check })
+    : cutOnProblem(relayStream(call, headers, controls), controls.abort);
 }
 
 function isStream(call: ForwardedCall, status: number, headers: UpstreamHeaders): boolean {

@@ -118,7 +118,7 @@ function tellsNothing({ begun, done }: SseState): boolean {
 }
 
 /** Why a stream whose transport has ended is no answer. */
-function faultAtEnd(
+export function faultAtEnd(
   { broken, countedTokens, usage, done, finished, failed }: SseState,
   isUndecided: boolean,
 ): string | undefined {
@@ -134,17 +134,18 @@ function givenUp(controls: SinkControls, message: string): UpstreamFailure {
 }
 
 /** For a provider to end its connection after the end of its stream, in milliseconds. */
-const graceMs = 1000;
+export const graceMs = 1000;
 
 /** The provider said in its stream that it failed. */
 const lateFailure = { status: 200, code: "upstream_failed" };
 
-function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
+/** What a client reads, in its own format. */
+export function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
   return frames && conversion ? conversion.frames(frames) : frames;
 }
 
 /** The end of the stream, and what a translation still has to say. */
-function lastOf(
+export function lastOf(
   call: ForwardedCall,
   rest: Buffer | undefined,
   { hooks, isWhole }: { hooks: StreamHooks | undefined; isWhole: boolean },
@@ -165,7 +166,7 @@ interface StreamEnd {
   isOut: boolean;
 }
 
-function endOf(call: ForwardedCall, state: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
+export function endOf(call: ForwardedCall, state: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
   const usage = usageOf(call, state);
   const reason = problem?.code ?? (outcome === "ok" ? missingFigures(usage.source, state.usageIsUnfit) : undefined);
   return {

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { Problem } from "@nexus/core";
 import { toProblem } from "@nexus/http";
+import type { AnswerHooks } from "../calls/call-hooks.ts";
 import { answerHeaders, type Exchange, streamHeaders, takeOver, watchClient } from "../calls/exchange.ts";
 import { errorFrame } from "../calls/openai-error.ts";
 import { asChatModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
@@ -53,11 +54,12 @@ async function whole(call: LocalCall, parts: AsyncIterable<LocalChatPart>): Prom
   }
   const last = required(end);
   const message = { role: "assistant", content, refusal: null };
-  const body = JSON.stringify({
+  const text = JSON.stringify({
     ...envelope(call, "chat.completion"),
     choices: [{ index: 0, message, logprobs: null, finish_reason: last.finishReason }],
     usage: usageOf(last),
   });
+  const body = call.hooks?.checkWhole ? await call.hooks.checkWhole(Buffer.from(text)) : text;
   settle(call, last);
   takeOver(call, 200, {
     "content-type": "application/json",
@@ -76,22 +78,27 @@ async function stream(
   const asked = call.chat.wantsUsageFrame;
   const frame = (choice: object | undefined, usage: object | null = null): string =>
     `data: ${JSON.stringify({ ...head, choices: choice ? [{ index: 0, logprobs: null, finish_reason: null, ...choice }] : [], ...(asked ? { usage } : {}) })}\n\n`;
+  const check = call.hooks && localCheck(call.hooks, call.model);
   let raw: ServerResponse | undefined;
+  let isFirst = true;
   try {
     for await (const part of parts) {
-      let text = raw ? "" : frame({ delta: { role: "assistant", content: "", refusal: null } });
-      raw ??= takeOver(call, 200, { ...streamHeaders, ...answerHeaders(call) });
+      let text = isFirst ? frame({ delta: { role: "assistant", content: "", refusal: null } }) : "";
+      isFirst = false;
       call.ledger.firstByte();
       if (part.kind === "text") {
         count();
         text += frame({ delta: { content: part.text } });
       } else {
-        settle(call, part);
         text += frame({ delta: {}, finish_reason: part.finishReason });
         if (asked) text += frame(undefined, usageOf(part));
         text += "data: [DONE]\n\n";
       }
-      if (!raw.write(text)) await drained(raw, signal);
+      const passed = check ? await check(text, part.kind === "end") : text;
+      if (part.kind === "end") settle(call, part);
+      if (passed === undefined) continue;
+      raw ??= takeOver(call, 200, { ...streamHeaders, ...answerHeaders(call) });
+      if (!raw.write(passed)) await drained(raw, signal);
     }
     if (!call.ledger.isEnded()) throw new Error("the model ended without figures");
     raw?.end();
@@ -101,6 +108,18 @@ async function stream(
     call.ledger.refuse(problem);
     raw.end(errorFrame(problem, call.ledger.requestId));
   }
+}
+
+/** Frames on their way through the hooks: as they come, or held until the last. */
+function localCheck(hooks: AnswerHooks, model: EmbeddedModel): (text: string, isLast: boolean) => Promise<Buffer | undefined> {
+  const { checkStream } = hooks;
+  const passing = hooks.openStream(model, {});
+  let held = "";
+  return async (text, isLast) => {
+    if (!checkStream) return passing.push(Buffer.from(text), isLast);
+    held += text;
+    return isLast ? await checkStream(Buffer.from(held)) : undefined;
+  };
 }
 
 /** Resolves when there is room again, or no need of it. */

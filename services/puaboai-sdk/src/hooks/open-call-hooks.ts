@@ -1,4 +1,5 @@
 /** Puts together what stands around calls: guardrails on what goes in and comes out, and answers that are kept. */
+import type { Environment } from "@nexus/config";
 import type { Clock } from "@nexus/core";
 import type { RedisTarget } from "@nexus/redis";
 import type { Logger, Metrics } from "@nexus/telemetry";
@@ -6,13 +7,18 @@ import type { CacheRule } from "../cache/cache-settings.ts";
 import { type AnswerCache, openAnswerCache } from "../cache/open-answer-cache.ts";
 import { allowedModels } from "../calls/call-deps.ts";
 import { asItIs, type CallHooks, type HookedCall, type HookedRequest } from "../calls/call-hooks.ts";
+import type { GuardTools } from "../guardrails/guarded-call.ts";
+import { openGuardrails } from "../guardrails/open-guardrails.ts";
 import type { GatewaySettings } from "../settings/gateway-settings.ts";
 import { readRequest } from "../wire/read-request.ts";
 import { useCache } from "./use-cache.ts";
+import { useGuardrails } from "./use-guardrails.ts";
 
 export interface HookTools {
   /** `undefined`: this installation has no Redis, and keeps no answers. */
   redis: RedisTarget | undefined;
+  /** Where the secrets of guardrails are looked up. */
+  environment: Environment;
   /** What keys of ours are derived from. */
   secret: string;
   clock: Clock;
@@ -22,29 +28,47 @@ export interface HookTools {
 
 const common: ReadonlySet<string> = new Set(["model", "stream"]);
 
-/** `undefined` where the configuration asks for none: calls then pass without a look. */
+/**
+ * `undefined` where the configuration asks for none: calls then pass without a look.
+ * @throws ConfigError when a guardrail's secret is missing
+ */
 export function openCallHooks(settings: GatewaySettings, tools: HookTools): CallHooks | undefined {
+  const all = openGuardrails(settings.guardrails, tools.environment, tools.clock);
   const cache = openCache(settings, tools);
-  if (!cache) return undefined;
+  if (!cache && settings.guardrails.length === 0) return undefined;
   const rules = cacheRules(settings);
+  const guarding = guardTools(tools);
   return {
     open: async (asked) => {
       const { catalogue, call } = asked;
-      const { body } = call;
       if (!isJsonRequest(asked)) return undefined;
-      const { model: name, stream } = readRequest(body, common);
+      const { model: name, stream, fields } = readRequest(call.body, common);
+      fields.finish();
       call.asked(name, stream);
       const found = catalogue.find(name, allowedModels(call.caller));
       const targets = "targets" in found ? found.targets.map(({ model }) => model) : [found];
-      const rule = rules.get(name);
-      const hooked: HookedCall = { body, isAnswered: false, nextAttempt: () => {}, answer: asItIs };
-      if (!rule) return undefined;
-      return await useCache({ cache, rule, now: () => tools.clock.now() }, { ...asked, hooked, targets, stream });
+      const guardrails = all.of(new Set([name, ...targets.map(({ id }) => id)]), call.caller.organizationId);
+      const rule = cache && rules.get(name);
+      if (!rule && guardrails.length === 0) return undefined;
+      const plain: HookedCall = { body: call.body, isAnswered: false, nextAttempt: () => {}, answer: asItIs };
+      const hooked =
+        guardrails.length > 0 ? await useGuardrails({ guardrails, tools: guarding, model: name }, asked, plain) : plain;
+      if (!rule) return hooked;
+      return await useCache({ cache, rule, now: () => tools.clock.now() }, { ...asked, hooked, targets, guardrails, stream });
     },
     close: async () => {
-      await cache.close();
+      await Promise.all([cache?.close(), all.close()]);
     },
   };
+}
+
+function guardTools({ metrics, logger }: HookTools): GuardTools {
+  const counter = metrics.counter({
+    name: "nexus_gateway_guardrail_total",
+    help: "what guardrails did with what they judged",
+    labelNames: ["guardrail", "did"],
+  });
+  return { logger, count: (guardrail, did) => counter.inc({ guardrail, did }) };
 }
 
 function openCache(settings: GatewaySettings, { redis, metrics, ...tools }: HookTools): AnswerCache | undefined {

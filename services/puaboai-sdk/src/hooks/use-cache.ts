@@ -5,6 +5,7 @@ import type { AnswerCache } from "../cache/open-answer-cache.ts";
 import { replayAnswer } from "../cache/replay-answer.ts";
 import type { HookedCall, HookedRequest } from "../calls/call-hooks.ts";
 import type { Model } from "../catalogue/catalogue.ts";
+import type { Guardrail } from "../guardrails/guardrail.ts";
 import { messagesWire } from "../messages/messages-wire.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
 import { stateIn } from "./stateful-request.ts";
@@ -18,19 +19,24 @@ interface CacheUse {
 interface CachedRequest extends HookedRequest {
   hooked: HookedCall;
   targets: readonly Model[];
+  guardrails: readonly Guardrail[];
   stream: boolean;
 }
 
 /** Answers the call from the cache, or has its answer kept. */
 export async function useCache({ cache, rule, now }: CacheUse, asked: CachedRequest): Promise<HookedCall> {
-  const { request, reply, endpoint, call, hooked, targets } = asked;
+  const { request, reply, endpoint, call, hooked, targets, guardrails } = asked;
   const wish = wishOf(request);
   if (wish === "none" || stateIn(hooked.body)) return hooked;
   const kind = asked.stream ? "stream" : "whole";
   const place = cache.placeOf({
     organizationId: call.caller.organizationId,
     endpoint,
-    circumstances: [targets.map(factsOf), passingRequestHeaders(request, messagesWire) ?? {}],
+    circumstances: [
+      targets.map(factsOf),
+      passingRequestHeaders(request, messagesWire) ?? {},
+      guardrails.map(({ settings }) => settings),
+    ],
     body: hooked.body,
   });
   const answer = wish === "fresh" ? undefined : await cache.find(place, kind);

@@ -192,7 +192,7 @@ function dispatch(pool: Pool, options: Dispatcher.DispatchOptions, exchange: Exc
 }
 
 /** A public name may point inside (DNS rebinding, a metadata address): what it resolves to decides. */
-function publicLookup(
+export function publicLookup(
   hostname: string,
   options: LookupOptions,
   callback: (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void,

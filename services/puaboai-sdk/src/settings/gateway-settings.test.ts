@@ -144,6 +144,7 @@ test("an empty file means no providers", () => {
     models: [],
     routes: [],
     cacheBounds: usualBounds,
+    guardrails: [],
   });
 });
 
@@ -227,4 +228,39 @@ test("a cost is exact and each part is rounded up", () => {
     600n * 2500n + 400n * 1250n + 10n * 10_000n,
   );
   expect(priceOf({ ...noTokens, input: 1, output: 0 }, { ...price, input: 1n })).toBe(1n);
+});
+
+test("faults of guardrails and caches are told with their lines", () => {
+  const faults = faultsOf(`cache: { organization_max_bytes: 1 }
+providers: { p: { base_url: https://models.example.com } }
+models:
+  - { id: m, provider: p, kind: chat, context_tokens: 10, max_output_tokens: 5, price: free, cache: { ttl: 5 } }
+guardrails:
+  - { name: Bad Name, kind: detector, action: block }
+  - { name: a, kind: detector, action: delete, detects: [passports], models: [m, n], organizations: [acme] }
+  - { name: b, kind: http, action: block, url: "http://judge.example.com/", secret_env: S }
+  - { name: c, kind: http, action: block, url: "https://127.0.0.1/", secret_env: S, secret_file: /s }
+  - { name: d, kind: http, action: warn, url: "https://judge.example.com/" }
+  - { name: e, kind: detector, action: warn, url: "https://judge.example.com/", on: never, timeout_ms: 1, models: [] }
+`);
+  for (const fault of [
+    ":1: cache.organization_max_bytes must be a whole number",
+    ":4: models[0].cache.ttl_seconds is required",
+    ":4: models[0].cache.ttl is not a known field",
+    ":6: guardrails[0].name must be lower-case letters",
+    ":7: guardrails[1].action must be one of block, redact, warn",
+    ":7: guardrails[1].detects must hold some of secrets, pii, nexus_key",
+    ":7: guardrails[1].models n is not a model or route",
+    ":7: guardrails[1].organizations acme is not the id of an organization",
+    ":8: guardrails[2].url must be https:// at a public address",
+    ":9: guardrails[3].url must be https:// at a public address",
+    ":9: guardrails[3].secret_file or the other",
+    ":10: guardrails[4].secret_env or the other",
+    ":11: guardrails[5].on must be one of input, output, both",
+    ":11: guardrails[5].timeout_ms must be a whole number from 5",
+    ":11: guardrails[5].models must not be empty",
+    ":11: guardrails[5].url is not a known field",
+  ]) {
+    expect(faults.join("\n")).toContain(fault);
+  }
 });

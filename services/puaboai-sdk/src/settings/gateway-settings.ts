@@ -7,6 +7,7 @@ import type { CacheBounds } from "../cache/answer-entries.ts";
 import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
 import { type Capabilities, capabilityNames, capabilitiesOf } from "../catalogue/capabilities.ts";
 import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
+import { type GuardrailSettings, readGuardrails } from "../guardrails/guardrail-settings.ts";
 import { type DatedPrice, type ModelPrice, readDatedPrices } from "./dated-prices.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
 import type { Price } from "./price.ts";
@@ -43,9 +44,11 @@ export interface GatewaySettings {
   routes: RouteSettings[];
   /** How much room kept answers may take. */
   cacheBounds: CacheBounds;
+  /** What calls and answers go through, in this order. */
+  guardrails: GuardrailSettings[];
 }
 
-const noSettings: GatewaySettings = { providers: [], models: [], routes: [], cacheBounds: usualBounds };
+const noSettings: GatewaySettings = { providers: [], models: [], routes: [], cacheBounds: usualBounds, guardrails: [] };
 
 const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const largestFile = 4 * 1024 * 1024;
@@ -95,8 +98,9 @@ function readRoot(file: YamlFile): GatewaySettings {
   if (fields.has("prices")) readDatedPrices(file, fields, models, (model) => writesWhenAsked(providers, model.provider));
   const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
   const cacheBounds = readCacheBounds(file, fields);
+  const guardrails = readGuardrails(file, fields, new Set([...models, ...routes].map(({ id }) => id)));
   fields.finish();
-  return { providers, models, routes, cacheBounds };
+  return { providers, models, routes, cacheBounds, guardrails };
 }
 
 function readModels(file: YamlFile, root: YamlFields, providers: readonly ProviderSettings[]): ModelSettings[] {

@@ -1,0 +1,57 @@
+import { readFileSync } from "node:fs";
+import { ConfigError, type Environment } from "@nexus/config";
+import { assert, type Clock } from "@nexus/core";
+import { faultOfSecret } from "../settings/provider-secrets.ts";
+import { detectorGuardrail } from "./detector-guardrail.ts";
+import type { GuardrailSettings, HttpGuardrailSettings } from "./guardrail-settings.ts";
+import type { Guardrail } from "./guardrail.ts";
+import { httpGuardrail } from "./http-guardrail.ts";
+
+export interface Guardrails {
+  /** Those of a call, in their order. @param names what the client named, and the models that it stands for */
+  of(names: ReadonlySet<string>, organizationId: string): readonly Guardrail[];
+  close(): Promise<void>;
+}
+
+/** @throws ConfigError naming every variable and file that should hold a secret and holds none */
+export function openGuardrails(settings: readonly GuardrailSettings[], environment: Environment, clock: Clock): Guardrails {
+  const secrets = readSecrets(settings, environment);
+  const all = settings.map((one): Guardrail => {
+    if (one.kind === "detector") return detectorGuardrail(one);
+    const secret = secrets.get(one.name);
+    assert(secret !== undefined, "it was read, or refused");
+    return httpGuardrail(one, secret, clock);
+  });
+  return {
+    of: (names, organizationId) =>
+      all.filter(({ settings: { models, organizations } }) => {
+        const isOfModel = models === undefined || models.some((name) => names.has(name));
+        return isOfModel && (organizations === undefined || organizations.includes(organizationId));
+      }),
+    close: async () => {
+      await Promise.all(all.map((one) => one.close()));
+    },
+  };
+}
+
+function readSecrets(settings: readonly GuardrailSettings[], environment: Environment): Map<string, string> {
+  const faults: string[] = [];
+  const secrets = new Map<string, string>();
+  for (const { name, secret } of settings.filter((one): one is HttpGuardrailSettings => one.kind === "http")) {
+    const where = "env" in secret ? secret.env : secret.file;
+    const value = "env" in secret ? environment[secret.env] : readSecretFile(secret.file);
+    const detail = faultOfSecret(value) ?? ((value?.length ?? 0) < 16 ? "is shorter than 16 characters" : undefined);
+    if (detail) faults.push(`${where} ${detail}: the secret of the guardrail ${name} in gateway.yaml`);
+    else secrets.set(name, value ?? "");
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+  return secrets;
+}
+
+function readSecretFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Reads a stream on its way. What may be the beginning of a finding waits: the run without a space that is under way, and a few
+ * characters before it, as numbers are written in groups. What is decided leaves, frame by frame in its order.
+ */
+import { framesIn } from "../wire/frames-in.ts";
+import { findIn } from "./detect/find-in.ts";
+import type { Finding, FindingKind } from "./detect/finding.ts";
+import { sayingOf } from "./detector-guardrail.ts";
+import type { GuardedCall } from "./guarded-call.ts";
+import type { GuardrailAction } from "./guardrail-settings.ts";
+import type { Guardrail } from "./guardrail.ts";
+import { type Leaf, readFrame, type TextFrame } from "./stream-texts.ts";
+
+/** Characters; the longest finding with spaces in it (an IBAN in groups, a phone) is shorter. */
+const window = 48;
+/** Longest run without a space that waits for its end. */
+const longestRun = 4096;
+/** Longest wait: a block of a private key. */
+const longestHeld = 32 * 1024;
+
+/** Owns the frames of one stream that wait. */
+export class StreamWindow {
+  readonly #guarded: GuardedCall;
+  readonly #owners: ReadonlyMap<FindingKind, Guardrail>;
+  readonly #kinds: ReadonlySet<FindingKind>;
+  /** By channel, the end of what has left: a finding depends on what stands before it. */
+  readonly #left = new Map<string, string>();
+  readonly #waiting: TextFrame[] = [];
+  readonly #warned = new Set<FindingKind>();
+
+  /** @param guardrails detectors */
+  constructor(guarded: GuardedCall, guardrails: readonly Guardrail[]) {
+    this.#guarded = guarded;
+    this.#owners = ownersOf(guardrails);
+    this.#kinds = new Set(this.#owners.keys());
+  }
+
+  /** What may leave now; with `isLast` everything. @throws Problem `guardrail_blocked` */
+  push(frames: Buffer | undefined, isLast: boolean): Buffer | undefined {
+    for (const bytes of frames ? framesIn(frames) : []) {
+      const frame = readFrame(bytes);
+      for (const leaf of frame.leaves) if (leaf.channel === undefined) this.#passPieces([leaf], "", true);
+      this.#waiting.push(frame);
+    }
+    const passed = this.#passTexts(isLast);
+    const out: Buffer[] = [];
+    while (this.#waiting[0]?.leaves.every((leaf) => leaf.channel === undefined || passed.has(leaf))) {
+      const frame = this.#waiting.shift();
+      for (const leaf of frame?.leaves ?? []) this.#remember(leaf);
+      if (frame) out.push(frame.write());
+    }
+    return out.length > 0 ? Buffer.concat(out) : undefined;
+  }
+
+  #passTexts(isLast: boolean): Set<Leaf> {
+    const pieces = this.#waiting.flatMap(({ leaves }) => leaves.filter(({ channel }) => channel !== undefined));
+    const texts = Map.groupBy(pieces, ({ channel }) => channel ?? "");
+    return new Set(
+      Array.from(texts, ([channel, leaves]) => this.#passPieces(leaves, this.#left.get(channel) ?? "", isLast)).flat(),
+    );
+  }
+
+  /** Cuts out of the pieces of a text what is found in them. @returns those that may leave */
+  #passPieces(leaves: readonly Leaf[], before: string, isLast: boolean): Leaf[] {
+    const text = before + leaves.map((leaf) => leaf.text).join("");
+    const { may, cuts } = this.#decide(text, before.length, isLast);
+    const passed: Leaf[] = [];
+    let at = before.length;
+    for (const leaf of leaves) {
+      const end = at + leaf.text.length;
+      const now = cuts.length > 0 ? cutOut(text, { start: at, end }, cuts) : leaf.text;
+      if (end <= may) passed.push(leaf);
+      if (now !== leaf.text) Object.assign(leaf, { text: now, isChanged: true });
+      at = end;
+    }
+    return passed;
+  }
+
+  /** Acts on what is decided of a text, and tells how much of it may leave. */
+  #decide(text: string, from: number, isLast: boolean): { may: number; cuts: Finding[] } {
+    // From the beginning, as what names a secret may have left before its value came.
+    const scanned = findIn(text, this.#kinds, Math.min(from, text.indexOf(" ") + 1));
+    const findings = scanned.filter(({ start }) => start >= from);
+    let may = isLast || text.length - from > longestHeld ? text.length : decidedEnd(text);
+    for (const { start, end } of findings) if (end > may && start < may) may = start;
+    return { may, cuts: findings.filter((finding) => finding.end <= may && this.#act(finding) === "redact") };
+  }
+
+  #act({ kind }: Finding): GuardrailAction {
+    const owner = this.#owners.get(kind);
+    // What is only warned of stays where it is, and is seen again until it has left.
+    if (!owner || this.#warned.has(kind)) return "warn";
+    if (owner.settings.action === "warn") this.#warned.add(kind);
+    const findings = [{ pointer: "/stream", detail: `holds ${sayingOf(kind)}` }];
+    return this.#guarded.found(owner, "output", { blocks: false, findings });
+  }
+
+  #remember({ channel, text }: Leaf): void {
+    if (channel !== undefined) this.#left.set(channel, ((this.#left.get(channel) ?? "") + text).slice(-window));
+  }
+}
+
+/** The first guardrail that looks for a kind acts on it. */
+function ownersOf(guardrails: readonly Guardrail[]): Map<FindingKind, Guardrail> {
+  const owners = new Map<FindingKind, Guardrail>();
+  for (const guardrail of guardrails) {
+    if (guardrail.settings.kind !== "detector") continue;
+    for (const kind of guardrail.settings.detects) if (!owners.has(kind)) owners.set(kind, guardrail);
+  }
+  return owners;
+}
+
+/** Up to where nothing that follows can change what was found. */
+function decidedEnd(text: string): number {
+  let run = text.length;
+  while (run > 0 && text.length - run < longestRun && !isSpace(text.charCodeAt(run - 1))) run--;
+  return Math.max(0, Math.min(text.length - window, run));
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+}
+
+/** A part of a text without what was found in it; the kind stands where the finding began. */
+function cutOut(text: string, { start, end }: { start: number; end: number }, cuts: readonly Finding[]): string {
+  let out = "";
+  let at = start;
+  for (const cut of cuts) {
+    if (cut.end <= start || cut.start >= end) continue;
+    out += text.slice(at, Math.max(at, cut.start));
+    if (cut.start >= start) out += `[${cut.kind.toUpperCase()}]`;
+    at = Math.min(end, cut.end);
+  }
+  return out + text.slice(at, end);
+}
