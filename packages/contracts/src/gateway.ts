@@ -25,6 +25,7 @@ const Fees = strictObject(
     per_million_characters: optionalNanos,
     per_image: Type.Optional(Type.Record(Type.String(), Nanos)),
     per_search: optionalNanos,
+    most_searches: Type.Optional(Type.Integer()),
   },
   { description: "what is billed beside tokens, in nano-dollars; images by size, quality, `size/quality` or `default`" },
 );

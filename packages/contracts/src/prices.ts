@@ -32,6 +32,7 @@ const PriceTerms = strictObject(
       Type.Union([Dollars, Type.Record(Type.String({ maxLength: 41 }), Dollars, { minProperties: 1, maxProperties: 50 })]),
     ),
     per_search: dollars,
+    most_searches: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
     provider_tells_cost: Type.Optional(Type.Boolean()),
     source: Type.String({ minLength: 1, maxLength: 500, pattern: printable, description: "where the figures stand" }),
     effective: Type.Optional(

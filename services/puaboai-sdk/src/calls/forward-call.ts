@@ -1,4 +1,5 @@
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
+import { requestPath } from "../proxy/request-path.ts";
 import { mediaTypeOf } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { collectAnswer } from "./collect-answer.ts";
@@ -17,7 +18,8 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   let gone = false;
   const cutBy = call.running.cutBy();
   if (cutBy) throw cutBy;
-  const request = { path: call.wire.path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
+  const path = requestPath(call.model.upstream.settings, call.model.upstreamModel, call.wire.path);
+  const request = { path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
   const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };

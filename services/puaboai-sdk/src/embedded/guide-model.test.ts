@@ -39,7 +39,12 @@ const questions: readonly Question[] = [
     "docs/gateway.md#usage-and-cost",
     "docs/getting-started.md#see-what-it-cost-and-what-was-recorded",
   ],
-  ["How do I use Ollama?", "docs/gateway.md#local-model-servers"],
+  [
+    "How do I use Ollama?",
+    "docs/gateway.md#local-model-servers",
+    "docs/providers/ollama.md",
+    "docs/providers/ollama.md#gatewayyaml-for-ollama",
+  ],
   ["What happens when PostgreSQL is down?", "docs/failure-modes.md#postgresql-is-away"],
   ["what happens if redis dies", "docs/failure-modes.md#redis-is-away-or-hangs"],
   ["Who can change the audit log?", "docs/audit.md#why-an-entry-cannot-be-changed"],

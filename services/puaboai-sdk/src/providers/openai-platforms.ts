@@ -14,7 +14,8 @@ export const openai: ProviderKind = {
 export const azureOpenai: ProviderKind = {
   ...compatible,
   name: "azure-openai",
-  // https://RESOURCE.openai.azure.com/openai/v1, without `api-version`.
+  // https://RESOURCE.openai.azure.com/openai/v1; or without `/v1` and with `api_version`, by deployments.
+  hasDeployments: true,
   auth: { header: "api-key", prefix: "" },
   wireFormats: ["openai-chat", "openai-responses", "openai-embeddings", "openai-images"],
   outputCapField: "max_completion_tokens",

@@ -14,6 +14,8 @@ export interface ProviderKind {
   readonly wireFormats: readonly WireFormatName[];
   readonly outputCapField: "max_tokens" | "max_completion_tokens";
   readonly takesStreamOptions: boolean;
+  /** Unless its base URL ends in `/v1`, each model has a path of its own, and calls a version. */
+  readonly hasDeployments: boolean;
   /** The page of the provider that says so. */
   readonly source: string;
 }
@@ -28,5 +30,6 @@ export const compatible: ProviderKind = {
   wireFormats: ["openai-chat", "openai-embeddings"],
   outputCapField: "max_tokens",
   takesStreamOptions: true,
+  hasDeployments: false,
   source: "https://platform.openai.com/docs/api-reference/chat",
 };

@@ -65,6 +65,15 @@ test("a local kind opens no other address than its own", () => {
   expect(faultsOf("providers: { p: { kind: ollama, allow_private_network: false } }").join()).toContain("private network");
 });
 
+test("Azure's deployments want a version, and /openai/v1 wants none", () => {
+  const azure = (path: string, more = "") =>
+    `kind: azure-openai, api_key_env: KEY, base_url: "https://r.openai.azure.com/openai${path}"${more}`;
+  expect(providerOf(azure("/v1"))?.hasDeployments).toBeUndefined();
+  expect(providerOf(azure("", ", api_version: 2024-10-21"))).toMatchObject({ hasDeployments: true, apiVersion: "2024-10-21" });
+  expect(faultsOf(`providers: { p: { ${azure("")} } }`).join()).toContain("api_version must be told");
+  expect(faultsOf(`providers: { p: { ${azure("", ', api_version: "1&x=y"')} } }`).join()).toContain("must be a version like");
+});
+
 test("faults of kinds are told with their lines", () => {
   const faults = faultsOf(`providers:
   a: { kind: telex, base_url: "https://a.example.com" }

@@ -41,10 +41,11 @@ function ratesDocument(rates: Rates) {
   };
 }
 
-function feesDocument({ call, minute, minimumSeconds, millionCharacters, images, search }: Fees) {
+function feesDocument({ call, minute, minimumSeconds, millionCharacters, images, search, mostSearches }: Fees) {
   return {
     ...told({ per_call: call, per_minute: minute, per_million_characters: millionCharacters, per_search: search }),
     ...(minimumSeconds === undefined ? {} : { minimum_seconds: minimumSeconds }),
+    ...(mostSearches === undefined ? {} : { most_searches: mostSearches }),
     ...(images ? { per_image: told(images) as Record<string, string> } : {}),
   };
 }

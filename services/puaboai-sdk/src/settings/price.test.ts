@@ -89,7 +89,7 @@ test.each([
     170_000_000n,
   ],
   ["a call", `per_call: "0.005"`, { seconds: 1 }, 5_000_000n],
-  ["searches", `per_search: "0.01"`, { searches: 3 }, 30_000_000n],
+  ["searches", `per_search: "0.01", most_searches: 5`, { searches: 3 }, 30_000_000n],
 ])("%s", (_, fields, units, cost) => {
   expect(priceOf(usage({}, units), priceIn(fields, { kind: "moderations" }))).toBe(cost);
 });
@@ -136,6 +136,8 @@ test.each([
   [`${tokens}, input: "1"`, "price.output is required"],
   [`per_image: {}`, "price.per_image must be an amount"],
   [`per_image: { 10 x 10: "1" }`, "must be a size, a quality"],
+  [`per_search: "1"`, "price.most_searches is required"],
+  [`${tokens}, input: "1", output: "1", per_minute: "1"`, "price.per_minute cannot be bounded for chat"],
   [`per_call: "-1"`, "price.per_call must be dollars"],
   [`minimum_seconds: 10, per_call: "1"`, "has no meaning without per_minute"],
 ])("%s is refused", (fields, said) => {
@@ -214,6 +216,7 @@ function randomPrice({ upTo, chance }: ReturnType<typeof randomOf>): Price {
     millionCharacters: rate(),
     images: { "1/low": rate(), "1/high": rate(), low: rate(), "2": rate() },
     search: rate(),
+    mostSearches: upTo(5),
   };
   return {
     ...first,
@@ -263,7 +266,7 @@ test("no bound is below what is consumed within it, whatever the price and howev
         seconds: upTo(most.seconds),
         characters: upTo(most.characters),
         images: upTo(most.images),
-        searches: upTo(most.searches),
+        searches: upTo(Math.max(most.searches, price.fees?.mostSearches ?? 0)),
         imageKind,
       },
     );

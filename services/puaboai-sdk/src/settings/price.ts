@@ -31,8 +31,9 @@ export interface Fees {
   millionCharacters?: NanoDollars;
   /** For an image, by size and quality, either of them, or `default`. */
   images?: Readonly<Record<string, NanoDollars>>;
-  /** For a search of the web. */
+  /** For a search of the web, of which a call makes so many at most. */
   search?: NanoDollars;
+  mostSearches?: number;
 }
 
 export interface Price extends Rates {
@@ -79,8 +80,13 @@ export function boundCost(bound: Bound, price: Price): NanoDollars {
   return roundedUp(
     BigInt(bound.input) * dearestInput +
       BigInt(bound.output) * dearest(output, audioOutput, imageOutput) +
-      (price.fees ? feesOf(bound, price.fees) : 0n),
+      (price.fees ? feesOf(bound, price.fees) + searchesOf(bound, price.fees) : 0n),
   );
+}
+
+/** Those that the model may make beyond what the call asks for. */
+function searchesOf({ units }: Bound, { search = 0n, mostSearches = 0 }: Fees): bigint {
+  return BigInt(Math.max(0, mostSearches - (units?.searches ?? 0))) * search * million;
 }
 
 /** Where sound was sent and no figure says how much of the input it was, it can have been all. */

@@ -29,6 +29,10 @@ export interface ProviderSettings {
   breaker: BreakerSettings;
   /** What it speaks. */
   wireFormats: readonly WireFormatName[];
+  /** Sent with every call as the query `api-version`. */
+  apiVersion?: string | undefined;
+  /** Each model has a path of its own, below `deployments`. */
+  hasDeployments?: boolean | undefined;
 }
 
 /** Milliseconds. */
@@ -97,6 +101,7 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
   const failures = fields.integerOr("breaker_failures", 5, { min: 0, max: 1000 });
   const openMs = fields.integerOr("breaker_open_ms", 10_000, { min: 10, max: 600_000 });
   const wireFormats = fields.has("wire_formats") ? readWireFormats(file, fields) : kind.wireFormats;
+  const version = readVersion(fields, kind, baseUrl);
   if (baseUrl === undefined) return undefined;
   return {
     name,
@@ -111,7 +116,24 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
     takesStreamOptions,
     breaker: { failures, openMs },
     wireFormats,
+    ...version,
   };
+}
+
+/** Azure's older API has a path for each deployment and wants a version with each call; its `/openai/v1` wants neither. */
+function readVersion(
+  fields: YamlFields,
+  kind: ProviderKind,
+  baseUrl: string | undefined,
+): Pick<ProviderSettings, "apiVersion" | "hasDeployments"> {
+  const apiVersion = fields.optionalText("api_version", {
+    pattern: /^(?:\d{4}-\d{2}-\d{2}(?:-preview)?|preview|latest)$/,
+    saying: "must be a version like 2024-10-21",
+  });
+  if (!kind.hasDeployments || baseUrl === undefined || baseUrl.endsWith("/v1")) return { apiVersion };
+  if (apiVersion === undefined && !fields.has("api_version"))
+    fields.refuse("base_url", "ends without /openai/v1, where api_version must be told");
+  return { apiVersion, hasDeployments: true };
 }
 
 /** Without one, and after a fault in it: what is compatible with OpenAI. */

@@ -46,6 +46,8 @@ export function readPriceFields(file: YamlFile, fields: YamlFields, { kind, writ
   // What is billed by another measure alone has no rates of tokens.
   if (fees === undefined || tokenFields.some((name) => fields.has(name)) || fields.has("unit"))
     fields.oneOf("unit", ["usd_per_million_tokens"]);
+  // How long the sound in a request is nobody can tell before the call.
+  if (kind === "chat" && fields.has("per_minute")) fields.refuse("per_minute", "cannot be bounded for chat");
   const writes = kind === undefined || writesTokens(kind);
   const rates = readRates(fields, { needsInput: fees === undefined, needsOutput: fees === undefined && writes, writesWhenAsked });
   const tiers = fields.has("tiers") && rates ? readTiers(file, fields, { first: rates, writesWhenAsked }) : undefined;
@@ -149,6 +151,7 @@ function readFees(file: YamlFile, fields: YamlFields): Fees | undefined {
   ];
   const minimumSeconds = fields.has("minimum_seconds") ? fields.integer("minimum_seconds", { min: 1, max: 3600 }) : undefined;
   if (minimumSeconds !== undefined && minute === undefined) fields.refuse("minimum_seconds", "has no meaning without per_minute");
+  const mostSearches = search === undefined ? undefined : fields.integer("most_searches", { min: 1, max: 1000 });
   const images = fields.has("per_image") ? readImageFees(file, fields) : undefined;
   if (!feeFields.some((name) => fields.has(name))) return undefined;
   return {
@@ -156,7 +159,7 @@ function readFees(file: YamlFile, fields: YamlFields): Fees | undefined {
     ...(minute === undefined ? {} : { minute }),
     ...(minimumSeconds === undefined ? {} : { minimumSeconds }),
     ...(millionCharacters === undefined ? {} : { millionCharacters }),
-    ...(search === undefined ? {} : { search }),
+    ...(search === undefined || mostSearches === undefined ? {} : { search, mostSearches }),
     ...(images ? { images } : {}),
   };
 }

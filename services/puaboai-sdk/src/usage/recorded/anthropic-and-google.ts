@@ -38,7 +38,7 @@ export const anthropic: readonly RecordedUsage[] = [
     what: "a search of the web",
     source: "https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/web-search-tool",
     format: "messages",
-    price: `${perMillion}, input: "3", output: "15", cached_input: "0.30", per_search: "0.01"`,
+    price: `${perMillion}, input: "3", output: "15", cached_input: "0.30", per_search: "0.01", most_searches: 5`,
     usage: {
       input_tokens: 105,
       output_tokens: 6039,

@@ -61,11 +61,13 @@ function lastFigures(usage: object): object {
 }
 
 function priceIn(figures: string, provider: string): Price {
-  const kind = provider === "Anthropic" ? "kind: anthropic" : `base_url: "https://models.example.com/v1"`;
+  const place = provider === "Anthropic" ? "kind: anthropic" : `base_url: "https://models.example.com/v1"`;
+  // The sound of a chat cannot be bounded, so that no chat model may have such a price.
+  const kind = figures.includes("per_minute") ? "kind: moderations" : "kind: chat, max_output_tokens: 1000";
   const { models } = parseGatewaySettings(
-    `providers: { p: { ${kind}, api_key_env: KEY } }
+    `providers: { p: { ${place}, api_key_env: KEY } }
 models:
-  - { id: m, provider: p, kind: chat, context_tokens: 1000, max_output_tokens: 1000, price: { ${figures}, source: its page, effective: 2026-11-23 } }`,
+  - { id: m, provider: p, ${kind}, context_tokens: 1000, price: { ${figures}, source: its page, effective: 2026-11-23 } }`,
     "gateway.yaml",
   );
   const price = models[0]?.price;
