@@ -1121,6 +1121,23 @@ ALTER TABLE usage_events
   ADD COLUMN guardrail text CHECK (length(guardrail) <= 63),
   ADD COLUMN guardrail_action text CHECK (guardrail_action IN ('block', 'redact', 'warn'));
 
+-- 20261123T1450_create_gateway_entries.sql
+-- Owned by puaboai-sdk: providers, models and routes that were set by API, beside those of gateway.yaml.
+CREATE TABLE gateway_entries (
+  id uuid PRIMARY KEY,
+  kind text NOT NULL CHECK (kind IN ('provider', 'model', 'route')),
+  name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  -- As it would stand in gateway.yaml. It names where a secret is, and holds none.
+  document jsonb NOT NULL CHECK (jsonb_typeof(document) = 'object'),
+  -- Counts its changes.
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_by text NOT NULL,
+  UNIQUE (kind, name)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_entries TO nexus_ai;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1162,6 +1179,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1406_tell_the_story_of_a_request.sql', '7fb061d174f71b8c98a8eb2710872e5273d7ae9ffca0f505c06d1951bcee2d35', 0),
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
   ('20261123T1421_create_model_prices.sql', '8d165b2ad7c5dc7771d5afad45e73a4fa0b46a0167f62713d9c3a1ae06c582f9', 0),
-  ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0);
+  ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0),
+  ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0);
 
 COMMIT;

@@ -12,6 +12,7 @@ export const HealthEntry = strictObject({
   observedValue: Type.Number({ description: "how long the probe took" }),
   observedUnit: Type.Literal("ms"),
   time: Timestamp,
+  output: Type.Optional(Type.String({ description: "how it is, in words" })),
 });
 export type HealthEntry = Static<typeof HealthEntry>;
 

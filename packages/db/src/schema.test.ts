@@ -75,6 +75,7 @@ const granted: Record<string, Record<string, string>> = {
     budget_accounts: "SELECT, INSERT, UPDATE",
     budget_alerts: "SELECT, INSERT, UPDATE",
     credit_entries: "SELECT, INSERT",
+    gateway_entries: "SELECT, INSERT, UPDATE, DELETE",
     budget_grants: "SELECT, INSERT, UPDATE, DELETE",
     usage_events: "SELECT, INSERT",
     audit_log: "INSERT",

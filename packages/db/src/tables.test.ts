@@ -265,6 +265,16 @@ const columns: Columns = {
     next_attempt_at: "timestamptz",
     delivered_at: "timestamptz?",
   },
+  gateway_entries: {
+    id: "uuid",
+    kind: "text",
+    name: "text",
+    document: "jsonb",
+    version: "int4",
+    created_at: "timestamptz",
+    updated_at: "timestamptz",
+    updated_by: "text",
+  },
   credit_entries: {
     id: "uuid",
     budget_id: "uuid",

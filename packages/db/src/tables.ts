@@ -184,6 +184,16 @@ export interface Tables extends KeyTables {
     next_attempt_at: Generated<Date>;
     delivered_at: Date | null;
   };
+  gateway_entries: {
+    id: string;
+    kind: "provider" | "model" | "route";
+    name: string;
+    document: Json<Record<string, unknown>>;
+    version: Generated<number>;
+    created_at: Generated<Date>;
+    updated_at: Generated<Date>;
+    updated_by: string;
+  };
   credit_entries: {
     id: string;
     budget_id: string;

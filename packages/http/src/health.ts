@@ -9,15 +9,21 @@ export interface HealthCheck {
   name: string;
   /** True when the service cannot do its job without it; false: it is degraded. */
   critical: boolean;
-  /** Rejects when the dependency is broken. */
-  probe(signal: AbortSignal): Promise<void>;
+  /** How it is, in words, where there is something to tell. Rejects when the dependency is broken; `Degraded` says how publicly. */
+  probe(signal: AbortSignal): Promise<string | void>;
   /** 1,000 unless told. */
   deadlineMs?: number;
 }
 
+/** A dependency is broken in a way that everybody may read: the message holds no host, user or secret. */
+export class Degraded extends Error {
+  override readonly name = "Degraded";
+}
+
 interface HealthOptions {
   identity: ServiceIdentity;
-  checks: readonly HealthCheck[];
+  /** A function where what is needed changes while the service runs. */
+  checks: readonly HealthCheck[] | (() => readonly HealthCheck[]);
   clock: Clock;
   logger: Logger;
   /** 1,000 unless told. */
@@ -43,7 +49,8 @@ export function createHealth(options: HealthOptions): () => Promise<HealthReport
 }
 
 async function askAll(options: HealthOptions, last: Map<string, HealthStatus>): Promise<HealthReport> {
-  const { identity, checks, clock } = options;
+  const { identity, clock } = options;
+  const checks = typeof options.checks === "function" ? options.checks() : options.checks;
   const answers = await Promise.all(checks.map((check) => ask(check, clock)));
   for (const { check, entry, cause } of answers) {
     if (last.get(check.name) !== entry.status && (last.has(check.name) || entry.status !== "pass")) {
@@ -79,17 +86,20 @@ async function ask(check: HealthCheck, clock: Clock): Promise<Answer> {
     reject(reason);
   }, deadlineMs);
   let cause: unknown;
+  let output: string | void = undefined;
   try {
     // The race holds even for a probe that does not listen to its signal.
-    await Promise.race([check.probe(aborter.signal), late]);
+    output = await Promise.race([check.probe(aborter.signal), late]);
   } catch (error) {
+    if (error instanceof Degraded) output = error.message;
     cause = error ?? new Error("the probe failed without a reason");
   } finally {
     clearTimeout(timer);
   }
   const status = cause === undefined ? "pass" : check.critical ? "fail" : "warn";
   const observedValue = Math.round((clock.monotonic() - started) * 100) / 100;
-  return { check, entry: { status, observedValue, observedUnit: "ms", time: new Date(clock.now()).toISOString() }, cause };
+  const time = new Date(clock.now()).toISOString();
+  return { check, entry: { status, observedValue, observedUnit: "ms", time, ...(output && { output }) }, cause };
 }
 
 function overall(answers: readonly Answer[]): HealthStatus {

@@ -3,7 +3,7 @@ export { buildServer } from "./build-server.ts";
 export { type Caller, isAdmin, type KeyCaller, type Permission, type PersonCaller, type ServiceCaller } from "./caller.ts";
 export { type FastRoute, type JsonText, jsonText } from "./fast-lane.ts";
 export { bearerOf } from "./guard.ts";
-export type { HealthCheck } from "./health.ts";
+export { Degraded, type HealthCheck } from "./health.ts";
 export { openServiceClient, type ServiceClient } from "./open-service-client.ts";
 export { personTokenVerifier } from "./person-token-verifier.ts";
 export { type ErrorDialect, problemDocument, toProblem } from "./problem-answer.ts";

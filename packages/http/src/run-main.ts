@@ -4,6 +4,8 @@ import { censorText, createLogger, flushLogger, type Logger } from "@nexus/telem
 
 interface Running {
   close(): Promise<void>;
+  /** On SIGHUP: reads again what may change while it runs. Without it SIGHUP ends the process, as it does by itself. */
+  reload?: () => Promise<unknown>;
 }
 
 interface MainTools {
@@ -104,6 +106,8 @@ function beginLife<S extends ConfigSchema>({ process, closeDeadlineMs = 15_000 }
     signal: stop.signal,
     started: async (started) => {
       running = started;
+      const { reload } = started;
+      if (reload) process.on("SIGHUP", () => void reload().catch(crash));
       if (ending) await closeAndExit(ending.code);
     },
     exit,

@@ -26,7 +26,7 @@ export interface ServerOptions {
   clock: Clock;
   /** `undefined`: no credential was presented. Throws `Problem("unauthenticated")` for a bad one. Not asked for `public` routes. */
   authenticate(request: FastifyRequest): Promise<Caller | undefined>;
-  health: readonly HealthCheck[];
+  health: readonly HealthCheck[] | (() => readonly HealthCheck[]);
   /** Reasons not to take traffic yet, such as missing migrations; empty when ready. Must not count a degraded mode. */
   readiness?(): Promise<readonly string[]>;
   dialects?: readonly ErrorDialect[];

@@ -15,6 +15,7 @@ type Without<T> = Omit<T, "registers">;
 export interface Metrics {
   registry: Registry;
   observeRequest(observation: RequestObservation): void;
+  /** The one of that name, where there is one already: parts that are opened again go on counting. */
   counter<L extends string>(options: Without<CounterConfiguration<L>>): Counter<L>;
   gauge<L extends string>(options: Without<GaugeConfiguration<L>>): Gauge<L>;
   histogram<L extends string>(options: Without<HistogramConfiguration<L>>): Histogram<L>;
@@ -32,7 +33,8 @@ export function createMetrics(options: { service: string }): Metrics {
   return {
     registry,
     observeRequest: requestDurations(registry),
-    counter: (o) => new Counter({ ...o, registers }),
+    counter: <L extends string>(o: Without<CounterConfiguration<L>>) =>
+      (registry.getSingleMetric(o.name) as Counter<L> | undefined) ?? new Counter({ ...o, registers }),
     gauge: (o) => new Gauge({ ...o, registers }),
     histogram: (o) => new Histogram({ ...o, registers }),
   };

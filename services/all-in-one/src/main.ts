@@ -29,6 +29,7 @@ await runMain({
       });
       process.stdout.write(banner(platform, { seconds: (performance.now() - began) / 1000, dataDirectory: data.path }));
       return {
+        reload: () => platform.reload(),
         close: async () => {
           await platform.close();
           await data.release();

@@ -24,6 +24,8 @@ export interface Platform {
   setupUrl: string | undefined;
   database: { embedded: boolean; host: string; port: number };
   cache: "redis-server" | "embedded" | "external";
+  /** Reads gateway.yaml again. */
+  reload(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -63,6 +65,7 @@ async function openAll(options: StartOptions, opened: Close[]): Promise<Omit<Pla
     setupUrl: apiService.setupUrl,
     database: { embedded: database.embedded, host: database.connection.host, port: database.connection.port },
     cache: cache.kind,
+    reload: () => aiService.reload(),
   };
 }
 

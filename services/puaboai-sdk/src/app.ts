@@ -1,8 +1,7 @@
 import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
-import { buildServer, type HealthCheck, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
+import { buildServer, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
 import { authenticateBearer, measureVerifier } from "@nexus/key-check";
-import type { Metrics } from "@nexus/telemetry";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import { addCreditRoutes } from "./budgets/credit.routes.ts";
 import { addOwnBudgetRoutes } from "./budgets/own-budgets.routes.ts";
@@ -11,24 +10,24 @@ import { authorizationOf } from "./calls/credential.ts";
 import { openAiErrors } from "./calls/openai-error.ts";
 import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
+import { addConfigurationRoutes } from "./configuration/configuration.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
 import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
+import { healthChecks, measureProviders } from "./health-checks.ts";
 import { addImageRoutes } from "./images/images.routes.ts";
 import { messagesErrors } from "./messages/messages-error.ts";
 import { addMessagesRoutes } from "./messages/messages.routes.ts";
 import { addModerationRoutes } from "./moderations/moderations.routes.ts";
 import { addPriceRoutes } from "./prices/prices.routes.ts";
-import type { Upstream } from "./proxy/open-upstream.ts";
 import { addRequestRoutes } from "./requests/requests.routes.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
-import type { Vault } from "./settings/open-vault.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
   const { config, database, logger, metrics, clock, usage } = deps;
   measureVerifier(metrics, deps.verifier);
-  measureProviders(metrics, deps.providers);
+  measureProviders(metrics, deps.configuration);
   const server = await buildServer({
     identity: {
       name: "puaboai-sdk",
@@ -46,7 +45,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
       ),
     translate,
     dialects: [openAiErrors, messagesErrors],
-    health: healthChecks(deps),
+    health: () => healthChecks(deps),
     readiness: async () => (await database.pendingMigrations()).map((name) => `migration ${name} is missing`),
     serviceTokens: deps.serviceTokens,
     trustedProxies: trustedProxiesOf(config),
@@ -63,6 +62,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const { catalogue, priceBook } = deps;
   addPriceRoutes(server.published, { ...shared, feed: deps.verifier.feed, catalogue, priceBook });
   addAdminFreezeRoutes(server.published, deps);
+  addConfigurationRoutes(server.published, { ...shared, feed: deps.verifier.feed, configuration: deps.configuration });
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);
   addEmbeddingRoutes(server.published, calls);
@@ -81,7 +81,9 @@ function callDeps(deps: Deps): CallDeps {
     gate: deps.gate,
     limits: deps.limits,
     runningCalls: deps.runningCalls,
-    hooks: deps.hooks,
+    get hooks() {
+      return deps.configuration.current.hooks;
+    },
     recorder: usage.recorder,
     budgets: deps.budgets,
     translate: (error) => toProblem(error, translate),
@@ -93,62 +95,4 @@ function callDeps(deps: Deps): CallDeps {
 function translate(error: unknown): Problem | undefined {
   if (!isUnavailable(error)) return undefined;
   return new Problem("unavailable", undefined, { cause: error, headers: { "retry-after": "2" } });
-}
-
-/** Without PostgreSQL only free models and known keys go on, for a while; without the others part of the callers is served. */
-function healthChecks(deps: Deps): HealthCheck[] {
-  return [
-    { name: "postgresql:connection", critical: true, probe: (signal) => deps.database.ping(signal) },
-    { name: "spool:writable", critical: true, probe: () => deps.usage.probeSpool() },
-    ...(deps.redis ? [redisCheck(deps.redis)] : []),
-    { name: "pv-keys:livez", critical: false, probe: (signal) => probe(`${deps.config.PV_KEYS_INTERNAL_URL}/livez`, signal) },
-    ...(deps.vault.credentials.size > 0 ? [vaultCheck(deps.vault)] : []),
-    ...(deps.providers.length > 0 ? [providerCheck(deps.providers)] : []),
-    { name: "puabo-api:livez", critical: false, probe: (signal) => probe(`${deps.config.PUABO_API_URL}/livez`, signal) },
-  ];
-}
-
-/** Its providers answer 503 until it is there. */
-function vaultCheck(vault: Vault): HealthCheck {
-  return {
-    name: "provider-secrets:known",
-    critical: false,
-    probe: async () => {
-      const missing = vault.missing();
-      if (missing.length > 0) throw new Error(`not read yet: ${missing.join(", ")}`);
-    },
-  };
-}
-
-/** One that keeps failing is left alone for a while; models of others go on. */
-function providerCheck(providers: readonly Upstream[]): HealthCheck {
-  return {
-    name: "providers:answering",
-    critical: false,
-    probe: async () => {
-      const failing = providers.filter((provider) => provider.isOpen()).map(({ settings }) => settings.name);
-      if (failing.length > 0) throw new Error(`keep failing: ${failing.join(", ")}`);
-    },
-  };
-}
-
-function measureProviders(metrics: Metrics, providers: readonly Upstream[]): void {
-  metrics.gauge({
-    name: "nexus_gateway_provider_open",
-    help: "1 while a provider is left alone because it kept failing",
-    labelNames: ["provider"],
-    collect() {
-      for (const { settings, isOpen } of providers) this.set({ provider: settings.name }, Number(isOpen()));
-    },
-  });
-}
-
-function redisCheck({ cache }: NonNullable<Deps["redis"]>): HealthCheck {
-  return { name: "redis:connection", critical: false, probe: (signal) => cache.ping(signal) };
-}
-
-async function probe(url: string, signal: AbortSignal): Promise<void> {
-  const answer = await fetch(url, { signal, redirect: "error" });
-  await answer.body?.cancel();
-  if (!answer.ok) throw new Error(`answered ${answer.status}`);
 }

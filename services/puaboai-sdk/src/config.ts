@@ -28,6 +28,12 @@ export const configSchema = {
   ...keyCheckFields,
   ...keyLookupFields,
   NEXUS_GATEWAY_CONFIG: gatewayConfigField,
+  NEXUS_GATEWAY_CONFIG_SECONDS: integer({
+    doc: "How often gateway.yaml is looked at for changes, seconds; 0: only on SIGHUP and `POST /v1/admin/reload`.",
+    default: 5,
+    min: 0,
+    max: 3600,
+  }),
   NEXUS_SPOOL_DIR: text({
     doc: "Folder of the usage journal, on a local disk that outlives the process.",
     default: ".nexus/spool",

@@ -19,15 +19,16 @@ import { openAlertWebhook } from "./budgets/alert-webhook.ts";
 import { Budgets } from "./budgets/budgets.ts";
 import { followBudgets } from "./budgets/follow-budgets.ts";
 import { type CallGate, openCallGate } from "./calls/call-gate.ts";
-import type { CallHooks } from "./calls/call-hooks.ts";
 import { openRunningCalls, type RunningCalls } from "./calls/running-calls.ts";
-import { type Catalogue, openCatalogue } from "./catalogue/catalogue.ts";
-import { openModels } from "./catalogue/open-models.ts";
+import { type Catalogue, followingCatalogue } from "./catalogue/catalogue.ts";
 import type { GatewayConfig } from "./config.ts";
+import { type EntryFollower, followEntries } from "./configuration/follow-entries.ts";
+import { followFile } from "./configuration/follow-file.ts";
+import { LiveConfiguration } from "./configuration/live-configuration.ts";
+import { discoverLocalServers } from "./embedded/discover-local-servers.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
 import { PriceBook } from "./prices/price-book.ts";
-import type { Credential, Upstream } from "./proxy/open-upstream.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
 import { openUsage, type Usage } from "./usage/open-usage.ts";
@@ -49,15 +50,15 @@ export interface Deps {
   runningCalls: RunningCalls;
   verifyPerson: (token: string) => Promise<PersonCaller>;
   vault: Vault;
+  /** The models of the configuration in force. */
   catalogue: Catalogue;
-  /** Every provider, with its connections. */
-  providers: readonly Upstream[];
+  configuration: LiveConfiguration;
+  /** What is set by API. */
+  entries: EntryFollower;
   usage: Usage;
   budgets: Budgets;
   priceBook: PriceBook;
   gate: CallGate;
-  /** What is around calls; `undefined`: nothing. */
-  hooks: CallHooks | undefined;
   cursorSecret: Buffer;
 }
 
@@ -88,7 +89,8 @@ export async function openDeps(config: GatewayConfig, tools: Tools): Promise<{ d
 
 async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Promise<Deps> {
   const { logger, clock = systemClock } = tools;
-  const secrets = readProviderSecrets(config.NEXUS_GATEWAY_CONFIG.providers, tools.environment ?? {});
+  // A key that is missing is told before anything is opened.
+  readProviderSecrets(config.NEXUS_GATEWAY_CONFIG.providers, tools.environment ?? {});
   const database = openDatabase(connectionFrom(config), {
     applicationName: "puaboai-sdk",
     poolSize: config.DB_POOL_SIZE,
@@ -97,9 +99,10 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   opened.push(() => database.close());
   const serviceTokens = loadServiceTokens(config);
   const vault = openProviderVault(config, { serviceToken: serviceTokens.own, logger }, opened);
-  const models = await openModelCatalogue(config, credentialsOf(secrets, vault), opened);
   const audit = openAuditWriter({ clock, macKey: config.NEXUS_AUDIT_KEY });
-  const { usage, gate } = await openMetering(config, { db: database.db, audit, logger }, opened);
+  const [metrics, gate] = [createMetrics({ service: "puaboai-sdk" }), openCallGate()];
+  const configuration = await openConfiguration(config, { ...tools, clock, metrics, vault, gate }, opened);
+  const usage = await openMetering(config, { db: database.db, audit, logger, gate }, opened);
   const budgets = new Budgets({
     db: database.db,
     audit,
@@ -111,12 +114,12 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   opened.push(async () => budgets.close());
   openBudgetWebhook(config, { db: database.db, logger }, opened);
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);
-  vault.follow(keys.verifier.feed);
-  followBudgets({ feed: keys.verifier.feed, recorder: usage.recorder, budgets });
-  const priceBook = new PriceBook({ db: database.db, clock, catalogue: models.catalogue, logger });
-  opened.push(() => priceBook.close());
-  priceBook.follow(keys.verifier.feed);
-  const metrics = createMetrics({ service: "puaboai-sdk" });
+  const { feed } = keys.verifier;
+  vault.follow(feed);
+  const entries = openEntries(config, { configuration, db: database.db, feed, logger }, opened);
+  followBudgets({ feed, recorder: usage.recorder, budgets });
+  const catalogue = followingCatalogue(() => configuration.current.offer.catalogue);
+  const priceBook = openPriceBook({ db: database.db, clock, catalogue, logger, configuration, feed }, opened);
   return {
     config,
     logger,
@@ -134,14 +137,28 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
       isEnded: (token) => keys.verifier.endedSessions.includes(token),
     }),
     vault,
-    ...models,
+    configuration,
+    entries,
+    catalogue,
     usage,
     budgets,
     priceBook,
     gate,
-    hooks: openHooks(config, { logger, metrics, clock, environment: tools.environment ?? {} }, opened),
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
+}
+
+type PriceTools = ConstructorParameters<typeof PriceBook>[0] & {
+  configuration: LiveConfiguration;
+  feed: Parameters<PriceBook["follow"]>[0];
+};
+
+function openPriceBook({ configuration, feed, ...tools }: PriceTools, opened: Close[]): PriceBook {
+  const priceBook = new PriceBook(tools);
+  opened.push(() => priceBook.close());
+  priceBook.follow(feed);
+  configuration.onReplaced(() => priceBook.apply());
+  return priceBook;
 }
 
 function openBudgetWebhook(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]): void {
@@ -185,14 +202,9 @@ function openKeys(
 }
 
 function openProviderVault(config: GatewayConfig, by: { serviceToken: string; logger: Logger }, opened: Close[]): Vault {
-  const { providers } = config.NEXUS_GATEWAY_CONFIG;
-  const vault = openVault({ providers, url: config.PV_KEYS_INTERNAL_URL, ...by });
+  const vault = openVault({ url: config.PV_KEYS_INTERNAL_URL, ...by });
   opened.push(() => vault.close());
   return vault;
-}
-
-function credentialsOf(secrets: ReadonlyMap<string, string>, { credentials }: Vault): ReadonlyMap<string, Credential> {
-  return new Map([...Array.from(secrets, ([name, secret]) => [name, () => secret] as const), ...credentials]);
 }
 
 /** With time for a receipt, for which pv-keys waits two seconds. */
@@ -202,47 +214,61 @@ function openPvKeys(config: GatewayConfig, { own: token }: ServiceTokens, opened
   return pvKeys;
 }
 
-async function openModelCatalogue(
-  config: GatewayConfig,
-  credentials: ReadonlyMap<string, Credential>,
-  opened: Close[],
-): Promise<Pick<Deps, "catalogue" | "providers">> {
-  const embedded = await openEmbeddedModels();
-  opened.push(() => embedded.close());
-  const offered = await openModels({
-    settings: config.NEXUS_GATEWAY_CONFIG,
-    credentials,
-    embedded,
-    findsLocalServers: config.NEXUS_FIND_LOCAL_MODELS,
-  });
-  opened.push(() => offered.close());
-  return { catalogue: openCatalogue(offered.models, offered.routes), providers: offered.upstreams };
+interface ConfigurationTools extends Tools {
+  clock: Clock;
+  metrics: Metrics;
+  vault: Vault;
+  gate: CallGate;
 }
 
-async function openMetering(config: GatewayConfig, deps: { db: Db; audit: AuditWriter; logger: Logger }, opened: Close[]) {
+async function openConfiguration(config: GatewayConfig, tools: ConfigurationTools, opened: Close[]): Promise<LiveConfiguration> {
+  const embedded = await openEmbeddedModels();
+  opened.push(() => embedded.close());
+  const { environment = {} } = tools;
+  const hookTools = { ...tools, environment, redis: redisTargetFrom(config), secret: config.NEXUS_AUDIT_KEY };
+  const configuration = new LiveConfiguration({
+    ...tools,
+    environment,
+    file: config.NEXUS_GATEWAY_CONFIG,
+    embedded,
+    found: config.NEXUS_FIND_LOCAL_MODELS ? await discoverLocalServers() : [],
+    openHooks: (settings) => openCallHooks(settings, hookTools),
+  });
+  opened.push(() => configuration.close());
+  return configuration;
+}
+
+function openEntries(config: GatewayConfig, tools: Parameters<typeof followEntries>[0], opened: Close[]): EntryFollower {
+  const entries = followEntries(tools);
+  opened.push(() => entries.close());
+  const { NEXUS_GATEWAY_CONFIG: file, NEXUS_GATEWAY_CONFIG_SECONDS: seconds } = config;
+  if (file.path !== undefined && seconds > 0) {
+    const onChange = () => tools.configuration.reloadFile();
+    const follower = followFile({ path: file.path, everyMs: seconds * 1000, onChange });
+    opened.push(() => follower.close());
+  }
+  return entries;
+}
+
+interface MeteringTools {
+  db: Db;
+  audit: AuditWriter;
+  logger: Logger;
+  gate: CallGate;
+}
+
+async function openMetering(config: GatewayConfig, { gate, ...deps }: MeteringTools, opened: Close[]): Promise<Usage> {
   const usage = await openUsage({
     ...deps,
     directory: config.NEXUS_SPOOL_DIR,
     maxJournalBytes: config.NEXUS_SPOOL_MAX_BYTES,
   });
-  const gate = openCallGate();
   opened.push(async () => {
     // Cut connections have ended their calls, but for what still waits for an answer of PostgreSQL.
     await gate.idle(callEndMs);
     await usage.close();
   });
-  return { usage, gate };
-}
-
-function openHooks(
-  config: GatewayConfig,
-  tools: Pick<Deps, "logger" | "metrics" | "clock"> & { environment: Environment },
-  opened: Close[],
-): Deps["hooks"] {
-  const given = { ...tools, redis: redisTargetFrom(config), secret: config.NEXUS_AUDIT_KEY };
-  const hooks = openCallHooks(config.NEXUS_GATEWAY_CONFIG, given);
-  if (hooks) opened.push(() => hooks.close());
-  return hooks;
+  return usage;
 }
 
 function openCache(config: GatewayConfig, logger: Logger, opened: Close[]): Deps["redis"] {

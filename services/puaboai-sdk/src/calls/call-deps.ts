@@ -89,7 +89,7 @@ async function runCall(
   let attempts = 1;
   let named: Parameters<OpenCall["asked"]> = ["", false];
   let hooked: HookedCall | undefined;
-  deps.gate.enter();
+  const turn = deps.gate.enter();
   const running = deps.runningCalls.begin(caller, caller.kind === "key" ? credentialOf(request) : undefined);
   const call: OpenCall = {
     ledger: openCallLedger(deps, origin),
@@ -116,7 +116,7 @@ async function runCall(
   } finally {
     running.end();
     addLogFields(request, call.ledger.logFields());
-    deps.gate.leave();
+    deps.gate.leave(turn);
   }
 }
 

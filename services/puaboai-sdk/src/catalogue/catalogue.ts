@@ -76,6 +76,16 @@ export function openCatalogue(models: readonly Model[], routes: readonly Route[]
   };
 }
 
+/** What is in force at each question. */
+export function followingCatalogue(current: () => Catalogue): Catalogue {
+  return {
+    all: () => current().all(),
+    routes: () => current().routes(),
+    find: (id, allowed) => current().find(id, allowed),
+    targets: (id, allowed) => current().targets(id, allowed),
+  };
+}
+
 /** The same answer for what is not there and what is not allowed, so that nobody learns which models others may call. */
 function unknownModel(): never {
   throw new Problem("model_not_found", "There is no such model, or this key may not use it.", {

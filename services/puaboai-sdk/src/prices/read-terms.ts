@@ -8,7 +8,7 @@ import { fieldsOf, parseYamlFile } from "../settings/yaml-fields.ts";
 export function readTerms(terms: unknown, model: Pick<Model, "kind" | "upstream">): ModelPrice | { errors: FieldError[] } {
   if (terms === "free" || terms === "unknown") return terms;
   const errors: FieldError[] = [];
-  const parsed = parseYamlFile(JSON.stringify(terms), "price");
+  const parsed = parseYamlFile(JSON.stringify(terms));
   const file: typeof parsed = {
     ...parsed,
     refuse: (node, path, detail) => {

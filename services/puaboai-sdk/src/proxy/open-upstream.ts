@@ -5,6 +5,7 @@ import { isPrivateAddress } from "../settings/private-address.ts";
 import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
 import { openBreaker } from "./breaker.ts";
 import { deadlines } from "./deadlines.ts";
+import { type HealthWatch, type ProviderHealth, watchHealth } from "./provider-health.ts";
 import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
 
 /** Hears what comes back, in this order: head once, pieces, then end or failure once. Nothing after `abort`. */
@@ -38,6 +39,8 @@ export interface Upstream {
   readonly settings: ProviderSettings;
   /** It failed several times in a row and is left alone for a while. */
   readonly isOpen: () => boolean;
+  /** As its last calls showed it. */
+  readonly health: () => ProviderHealth;
   /** @throws Problem `unavailable` when too many calls are under way, or the provider's secret is not there yet */
   post(request: UpstreamRequest, receiver: UpstreamReceiver): UpstreamCall;
   close(): Promise<void>;
@@ -79,9 +82,11 @@ export function openUpstream(
   const headers = usual.flat();
   let active = 0;
   const breaker = openBreaker(settings.name, settings.breaker, clock);
+  const watch = watchHealth(() => clock.monotonic());
   return {
     settings,
     isOpen: () => breaker.isOpen(),
+    health: () => watch.read(breaker.isOpen()),
     post({ path, body, requestId, headers: more }, receiver) {
       if (active >= settings.maxConcurrent) {
         throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
@@ -94,7 +99,7 @@ export function openUpstream(
       active++;
       const options = { method: "POST" as const, path: basePath + path, headers: sent, body };
       return dispatch(pool, options, {
-        receiver: judging(receiver, verdict),
+        receiver: judging(receiver, verdict, watch),
         deadlines: settings.deadlines,
         done: () => {
           active--;
@@ -111,10 +116,15 @@ function secretHeader({ auth, name }: ProviderSettings, secret: string | undefin
   throw new Problem("unavailable", `the secret of the provider ${name} is not there yet`, { headers: { "retry-after": "2" } });
 }
 
-/** Tells the breaker what a provider's answer says of it. */
-function judging(receiver: UpstreamReceiver, verdict: { succeeded(): void; failed(): void }): UpstreamReceiver {
+/** Tells breaker and health what a provider's answer says of it. */
+function judging(
+  receiver: UpstreamReceiver,
+  verdict: { succeeded(): void; failed(): void },
+  watch: HealthWatch,
+): UpstreamReceiver {
   return {
     onHead: (status, headers) => {
+      watch.answered(status);
       if (status < 500) verdict.succeeded();
       else verdict.failed();
       receiver.onHead(status, headers);
@@ -123,6 +133,7 @@ function judging(receiver: UpstreamReceiver, verdict: { succeeded(): void; faile
     onEnd: () => receiver.onEnd(),
     onFailure: (failure) => {
       verdict.failed();
+      watch.failed(failure);
       receiver.onFailure(failure);
     },
   };

@@ -102,6 +102,7 @@ extra: 1
     "gateway.yaml:7: providers.b.api_key",
     "gateway.yaml:9: providers.b.headers.authorization",
     "gateway.yaml:8: providers.b.idle_timeout_ms",
+    "gateway.yaml:12: models[0].provider",
     "gateway.yaml:13: models[0].kind",
     "gateway.yaml:14: models[0].context_tokens",
     "gateway.yaml:15: models[0].price.unit",

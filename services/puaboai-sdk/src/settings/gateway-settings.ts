@@ -14,7 +14,16 @@ import type { Price } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
 import { readPrice } from "./read-price.ts";
 import { readRoutes, type RouteSettings } from "./route-settings.ts";
-import { fieldsOf, itemsOf, parseYamlFile, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
+import {
+  faultText,
+  fieldsOf,
+  itemsOf,
+  parseYamlFile,
+  scalarSource,
+  type SettingsFault,
+  type YamlFields,
+  type YamlFile,
+} from "./yaml-fields.ts";
 
 export interface ModelSettings {
   /** The name clients call. */
@@ -46,6 +55,8 @@ export interface GatewaySettings {
   cacheBounds: CacheBounds;
   /** What calls and answers go through, in this order. */
   guardrails: GuardrailSettings[];
+  /** Where it was read; absent: there is no file. */
+  path?: string | undefined;
 }
 
 const noSettings: GatewaySettings = { providers: [], models: [], routes: [], cacheBounds: usualBounds, guardrails: [] };
@@ -53,8 +64,24 @@ const noSettings: GatewaySettings = { providers: [], models: [], routes: [], cac
 const modelId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const largestFile = 4 * 1024 * 1024;
 
-/** Reads and checks a file. @throws Error whose message lists every fault with its line @internal */
-export function readGatewaySettings(path: string): GatewaySettings {
+/** Why a file is refused, as a whole. */
+export class RefusedSettings extends Error {
+  readonly faults: readonly SettingsFault[];
+  /** Without its folder. */
+  readonly fileName: string;
+
+  constructor(fileName: string, faults: readonly SettingsFault[]) {
+    const count = faults.length;
+    const lines = faults.map((fault) => `    ${faultText(fault, fileName)}`).join("\n");
+    super(`has ${count} fault${count === 1 ? "" : "s"}:\n${lines}`);
+    this.name = "RefusedSettings";
+    this.fileName = fileName;
+    this.faults = faults;
+  }
+}
+
+/** Reads and checks a file. @throws Error, `RefusedSettings` when it could be read */
+export function readGatewaySettings(path: string, tools: ReadTools = {}): GatewaySettings {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -62,16 +89,20 @@ export function readGatewaySettings(path: string): GatewaySettings {
     throw new Error(`cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown error"})`, { cause });
   }
   if (text.length > largestFile) throw new Error("is larger than 4 MiB");
-  return parseGatewaySettings(text, basename(path));
+  return parseGatewaySettings(text, basename(path), tools);
 }
 
-/** @throws Error whose message lists every fault with its line @internal */
-export function parseGatewaySettings(text: string, fileName: string): GatewaySettings {
-  const file = parseYamlFile(text, fileName);
+/** What is at hand to look closer. */
+export interface ReadTools {
+  faultOfSecret?: YamlFile["faultOfSecret"];
+}
+
+/** @throws RefusedSettings with every fault and its line @internal */
+export function parseGatewaySettings(text: string, fileName: string, tools: ReadTools = {}): GatewaySettings {
+  const file: YamlFile = { ...parseYamlFile(text), ...tools };
   const settings = file.faults.length > 0 ? noSettings : readRoot(file);
   if (file.faults.length === 0) return settings;
-  const count = file.faults.length;
-  throw new Error(`has ${count} fault${count === 1 ? "" : "s"}:\n${file.faults.map((fault) => `    ${fault}`).join("\n")}`);
+  throw new RefusedSettings(fileName, file.faults);
 }
 
 /** The configuration field that names the file: it is checked together with all other fields. */
@@ -81,7 +112,7 @@ export const gatewayConfigField: Field<GatewaySettings> = {
   secret: false,
   parse: (path) => {
     try {
-      return readGatewaySettings(path);
+      return { ...readGatewaySettings(path), path };
     } catch (fault) {
       throw new Error(`(${path}) ${(fault as Error).message}`, { cause: fault });
     }
@@ -94,26 +125,32 @@ function readRoot(file: YamlFile): GatewaySettings {
   const fields = fieldsOf(file, file.root, "");
   if (!fields) return noSettings;
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
-  const models = fields.has("models") ? readModels(file, fields, providers) : [];
+  const declared = new Set(providerNames(fields));
+  const models = fields.has("models") ? readModels(file, fields.child("models"), { providers, declared }) : [];
   if (fields.has("prices")) readDatedPrices(file, fields, models, (model) => writesWhenAsked(providers, model.provider));
-  const routes = fields.has("routes") ? readRoutes(file, fields, models) : [];
+  const routes = fields.has("routes") ? readRoutes(file, fields.child("routes"), models) : [];
   const cacheBounds = readCacheBounds(file, fields);
   const guardrails = readGuardrails(file, fields, new Set([...models, ...routes].map(({ id }) => id)));
   fields.finish();
   return { providers, models, routes, cacheBounds, guardrails };
 }
 
-function readModels(file: YamlFile, root: YamlFields, providers: readonly ProviderSettings[]): ModelSettings[] {
-  const declared = new Set(providerNames(root));
+interface KnownProviders {
+  providers: readonly ProviderSettings[];
+  /** Their names, those with faults of their own among them. */
+  declared: ReadonlySet<string>;
+}
+
+/** @internal */
+export function readModels(file: YamlFile, list: Node | null | undefined, known: KnownProviders): ModelSettings[] {
   const models: ModelSettings[] = [];
-  for (const [index, node] of itemsOf(file, root.child("models"), "models").entries()) {
+  for (const [index, node] of itemsOf(file, list, "models").entries()) {
     const fields = fieldsOf(file, node, `models[${index}]`);
     if (!fields) continue;
-    const model = readModel(file, fields, providers);
+    const model = readModel(file, fields, known);
     fields.finish();
     if (!model) continue;
     if (models.some((other) => other.id === model.id)) fields.refuse("id", "is used by another model");
-    if (!declared.has(model.provider)) fields.refuse("provider", "is none of the providers above");
     models.push(model);
   }
   return models;
@@ -125,9 +162,10 @@ function providerNames(root: YamlFields): string[] {
   return (node?.items ?? []).map((pair) => String(pair.key.value));
 }
 
-function readModel(file: YamlFile, fields: YamlFields, providers: readonly ProviderSettings[]): ModelSettings | undefined {
+function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: KnownProviders): ModelSettings | undefined {
   const id = fields.text("id", { pattern: modelId });
   const provider = fields.text("provider");
+  if (provider !== undefined && !declared.has(provider)) fields.refuse("provider", "is none of the providers above");
   const upstreamModel = fields.optionalText("upstream_model", { maxLength: 200 }) ?? id;
   const kind = fields.oneOf("kind", modelKindNames);
   const spoken = providers.find(({ name }) => name === provider);

@@ -13,13 +13,18 @@ export function readProviderSecrets(providers: readonly ProviderSettings[], envi
   for (const { name, secret } of providers) {
     if (!secret || "vault" in secret) continue;
     const where = "env" in secret ? secret.env : secret.file;
-    const value = "env" in secret ? environment[secret.env] : readKeyFile(secret.file);
+    const value = readSecret(secret, environment);
     const detail = faultOfSecret(value);
     if (detail) faults.push(`${where} ${detail}: the API key of the provider ${name} in gateway.yaml`);
     else secrets.set(name, value ?? "");
   }
   if (faults.length > 0) throw new ConfigError(faults);
   return secrets;
+}
+
+/** `undefined`: there is none. */
+export function readSecret(source: { env: string } | { file: string }, environment: Environment): string | undefined {
+  return "env" in source ? environment[source.env] : readKeyFile(source.file);
 }
 
 function readKeyFile(path: string): string | undefined {

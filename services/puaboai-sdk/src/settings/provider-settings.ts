@@ -89,7 +89,7 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
   // An administrator who names such a kind means its address; one that the file tells is checked like any other.
   const allowsPrivateNetwork = fields.flagOr("allow_private_network", kind.isLocal && !fields.has("base_url"));
   const baseUrl = readBaseUrl(fields, allowsPrivateNetwork, kind);
-  const secret = readSecretSource(fields);
+  const secret = readSecretSource(file, fields);
   const header = fields.optionalText("auth_header", { pattern: headerName, saying: "must be the name of a header" });
   const headers = { ...kind.headers, ...readHeaders(file, fields) };
   const deadlines = readDeadlines(fields);
@@ -194,7 +194,7 @@ function checkedBaseUrl(fields: YamlFields, allowsPrivateNetwork: boolean, text:
   return url.href.replace(/\/+$/, "");
 }
 
-function readSecretSource(fields: YamlFields): ProviderSettings["secret"] {
+function readSecretSource(yaml: YamlFile, fields: YamlFields): ProviderSettings["secret"] {
   const env = fields.optionalText("api_key_env", {
     pattern: /^[A-Za-z_][A-Za-z0-9_]{0,127}$/,
     saying: "must be the name of an environment variable, not a key",
@@ -213,8 +213,12 @@ function readSecretSource(fields: YamlFields): ProviderSettings["secret"] {
       "must not stand in this file: name its environment variable in api_key_env, its file in api_key_file or its secret in api_key_secret",
     );
   }
-  if (env !== undefined) return { env };
-  if (file !== undefined) return { file };
+  const [name, here] = env !== undefined ? (["api_key_env", { env }] as const) : (["api_key_file", file && { file }] as const);
+  if (here) {
+    const fault = yaml.faultOfSecret?.(here);
+    if (fault) fields.refuse(name, `names a key that ${fault}`);
+    return here;
+  }
   return vault === undefined ? undefined : { vault };
 }
 

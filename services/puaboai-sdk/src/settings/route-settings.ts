@@ -1,4 +1,5 @@
 /** `routes` in gateway.yaml: names that stand for several models. */
+import type { Node } from "yaml";
 import { type CacheRule, readCacheRule } from "../cache/cache-settings.ts";
 import type { ModelSettings } from "./gateway-settings.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
@@ -22,8 +23,8 @@ interface RouteTarget {
 const routeId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const mostTargets = 10;
 
-export function readRoutes(file: YamlFile, root: YamlFields, models: readonly ModelSettings[]): RouteSettings[] {
-  return entriesOf(file, root.child("routes"), "routes").flatMap(([id, node]): RouteSettings[] => {
+export function readRoutes(file: YamlFile, list: Node | null | undefined, models: readonly ModelSettings[]): RouteSettings[] {
+  return entriesOf(file, list, "routes").flatMap(([id, node]): RouteSettings[] => {
     const path = `routes.${id}`;
     const refuse = (detail: string): RouteSettings[] => {
       file.refuse(node, path, detail);

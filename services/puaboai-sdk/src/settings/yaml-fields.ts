@@ -12,11 +12,21 @@ import {
   type YAMLMap,
 } from "yaml";
 
+export interface SettingsFault {
+  line: number;
+  /** `models[0].kind`; empty: the file. */
+  path: string;
+  /** What is wrong with it, as the end of a sentence. */
+  detail: string;
+}
+
 export interface YamlFile {
   root: Node | null;
-  /** Adds a fault: `gateway.yaml:12: models[0].kind must be …`. */
+  /** Adds a fault. */
   refuse(node: Node | null | undefined, path: string, detail: string): undefined;
-  faults: string[];
+  faults: SettingsFault[];
+  /** Where the secrets of providers can be looked at already: what is wrong with one. */
+  faultOfSecret?: ((source: { env: string } | { file: string }) => string | undefined) | undefined;
 }
 
 /** A mapping whose fields are read one by one; a field that nobody asked for is a fault. */
@@ -36,18 +46,24 @@ export interface YamlFields {
   finish(): void;
 }
 
-export function parseYamlFile(text: string, fileName: string): YamlFile {
+/** `gateway.yaml:12: models[0].kind must be …` */
+export function faultText({ line, path, detail }: SettingsFault, fileName: string): string {
+  return `${fileName}:${line}: ${path}${path === "" ? "" : " "}${detail}`;
+}
+
+export function parseYamlFile(text: string): YamlFile {
   const lines = new LineCounter();
   // Version 1.2 core: `no` is a text, not false. A repeated key is an error of the parser's.
   const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
-  const faults: string[] = [];
-  const at = (offset: number | undefined) => `${fileName}:${offset === undefined ? 1 : lines.linePos(offset).line}:`;
-  for (const error of [...document.errors, ...document.warnings]) faults.push(`${at(error.pos[0])} ${error.message}`);
+  const faults: SettingsFault[] = [];
+  const at = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
+  for (const error of [...document.errors, ...document.warnings])
+    faults.push({ line: at(error.pos[0]), path: "", detail: error.message });
   return {
     root: document.contents,
     faults,
     refuse: (node, path, detail) => {
-      faults.push(`${at(node?.range?.[0])} ${path === "" ? "the file" : path} ${detail}`);
+      faults.push({ line: at(node?.range?.[0]), path, detail: path === "" ? `the file ${detail}` : detail });
       return undefined;
     },
   };

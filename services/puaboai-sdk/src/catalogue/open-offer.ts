@@ -1,49 +1,63 @@
 import { assert } from "@nexus/core";
-import { discoverLocalServers, type LocalServer } from "../embedded/discover-local-servers.ts";
+import type { LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
 import { compatible } from "../providers/provider-kind.ts";
 import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
 import type { ProviderSettings } from "../settings/provider-settings.ts";
 import type { RouteSettings } from "../settings/route-settings.ts";
-import { embeddedModel, type Model, remoteModel } from "./catalogue.ts";
+import { type Catalogue, embeddedModel, type Model, openCatalogue, remoteModel } from "./catalogue.ts";
 import type { Route } from "./route.ts";
 
-interface OpenModelsOptions {
+/** The secret of a provider, and what changes when another is meant. */
+export interface ProviderCredential {
+  read: Credential;
+  identity: string;
+}
+
+interface OfferOptions {
   settings: GatewaySettings;
   /** Of providers, by name. */
-  credentials: ReadonlyMap<string, Credential>;
+  credentials: ReadonlyMap<string, ProviderCredential>;
   embedded: LocalModels;
-  /** Ask this machine's usual ports for model servers. */
-  findsLocalServers: boolean;
+  /** Model servers of this machine. */
+  found: readonly LocalServer[];
+  /** Providers that are as they were keep their connections. */
+  before?: Offer | undefined;
+}
+
+/** Everything that can be called, and the connections behind it. */
+export interface Offer {
+  catalogue: Catalogue;
+  upstreams: ReadonlyMap<string, OfferedUpstream>;
+}
+
+interface OfferedUpstream {
+  upstream: Upstream;
+  /** All that its connections depend on. */
+  identity: string;
 }
 
 /** Every model on offer: those of the configuration, then found ones, then the embedded ones. A name is taken once, by the first. */
-export async function openModels(
-  options: OpenModelsOptions,
-): Promise<{ models: Model[]; routes: Route[]; upstreams: Upstream[]; close(): Promise<void> }> {
-  const found = options.findsLocalServers ? await discoverLocalServers() : [];
-  const upstreams = new Map<string, Upstream>();
-  for (const provider of options.settings.providers) {
-    upstreams.set(provider.name, openUpstream(provider, options.credentials.get(provider.name)));
-  }
-  for (const server of found) upstreams.set(foundName(server), openUpstream(foundProvider(server), undefined));
-  const models: Model[] = [];
-  for (const settings of [...options.settings.models, ...found.flatMap(foundModels)]) {
-    const upstream = upstreams.get(settings.provider);
-    if (upstream) models.push(remoteModel(settings, upstream));
-  }
-  models.push(...options.embedded.models.map(embeddedModel));
-  const byId = new Map<string, Model>();
-  for (const model of models) if (!byId.has(model.id)) byId.set(model.id, model);
-  return {
-    models: [...byId.values()],
-    routes: options.settings.routes.map((route) => routeOf(route, byId)),
-    upstreams: [...upstreams.values()],
-    close: async () => {
-      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
-    },
+export function openOffer({ settings, credentials, embedded, found, before }: OfferOptions): Offer {
+  const upstreams = new Map<string, OfferedUpstream>();
+  const open = (provider: ProviderSettings, credential?: ProviderCredential): void => {
+    const identity = JSON.stringify([provider, credential?.identity]);
+    const known = before?.upstreams.get(provider.name);
+    const upstream = known?.identity === identity ? known.upstream : openUpstream(provider, credential?.read);
+    upstreams.set(provider.name, { upstream, identity });
   };
+  for (const provider of settings.providers) open(provider, credentials.get(provider.name));
+  for (const server of found) open(foundProvider(server));
+  const byId = new Map<string, Model>();
+  const add = (model: Model): void => void (byId.has(model.id) || byId.set(model.id, model));
+  for (const model of [...settings.models, ...found.flatMap(foundModels)]) {
+    const offered = upstreams.get(model.provider);
+    if (offered) add(remoteModel(model, offered.upstream));
+  }
+  embedded.models.map(embeddedModel).forEach(add);
+  const routes = settings.routes.map((route) => routeOf(route, byId));
+  return { catalogue: openCatalogue([...byId.values()], routes), upstreams };
 }
 
 function routeOf({ id, strategy, targets }: RouteSettings, models: ReadonlyMap<string, Model>): Route {
