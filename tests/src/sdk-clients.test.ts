@@ -57,7 +57,9 @@ providers:
   claude-only: { base_url: "${provider.url}/v1", allow_private_network: true, wire_formats: [anthropic-messages] }
   chat-only: { base_url: "${provider.url}/v1", allow_private_network: true }
   responses-only: { base_url: "${provider.url}/v1", allow_private_network: true, wire_formats: [openai-responses] }
+  gemini-only: { base_url: "${provider.url}/v1beta", allow_private_network: true, wire_formats: [gemini] }
 models:
+  - { id: gemini-only, provider: gemini-only, upstream_model: gemini-2.5-flash, kind: chat, ${limits} }
   - { id: chat-only, provider: chat-only, upstream_model: gpt-4o, kind: chat, ${limits} }
   - { id: responses-only, provider: responses-only, upstream_model: gpt-4o, kind: chat, ${limits} }
   - { id: claude-only, provider: claude-only, upstream_model: claude-sonnet-4-5, kind: chat, ${limits} }
@@ -82,17 +84,17 @@ const openai = () => createOpenAI({ baseURL: baseURL(), apiKey: secret });
 const anthropic = () => createAnthropic({ baseURL: baseURL(), apiKey: secret });
 /** Each client on a model whose provider speaks its format, and on those whose providers speak another one alone. */
 const models: [string, string, () => LanguageModel][] = [
-  ...["gpt-4o", "claude-only", "responses-only"].map((model): [string, string, () => LanguageModel] => [
+  ...["gpt-4o", "claude-only", "responses-only", "gemini-only"].map((model): [string, string, () => LanguageModel] => [
     `@ai-sdk/openai, chat, on ${model}`,
     "chat.completions",
     () => openai().chat(model),
   ]),
-  ...["gpt-4o", "claude-only", "chat-only"].map((model): [string, string, () => LanguageModel] => [
+  ...["gpt-4o", "claude-only", "chat-only", "gemini-only"].map((model): [string, string, () => LanguageModel] => [
     `@ai-sdk/openai, responses, on ${model}`,
     "responses",
     () => openai().responses(model),
   ]),
-  ...["claude-sonnet-4-5", "chat-only", "responses-only"].map((model): [string, string, () => LanguageModel] => [
+  ...["claude-sonnet-4-5", "chat-only", "responses-only", "gemini-only"].map((model): [string, string, () => LanguageModel] => [
     `@ai-sdk/anthropic on ${model}`,
     "messages",
     () => anthropic()(model),

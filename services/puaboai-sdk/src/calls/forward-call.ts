@@ -18,7 +18,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   let gone = false;
   const cutBy = call.running.cutBy();
   if (cutBy) throw cutBy;
-  const path = requestPath(call.model.upstream.settings, call.model.upstreamModel, call.wire.path);
+  const path = requestPath(call.model.upstream.settings, call.model.upstreamModel, pathOf(call));
   const request = { path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
   const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
@@ -78,4 +78,8 @@ function openStreamSink(call: ForwardedCall, headers: UpstreamHeaders, controls:
 function isStream(call: ForwardedCall, status: number, headers: UpstreamHeaders): boolean {
   const isPlain = headers["content-encoding"] === undefined || headers["content-encoding"] === "identity";
   return call.stream && status >= 200 && status < 300 && isPlain && mediaTypeOf(headers) === "text/event-stream";
+}
+
+function pathOf({ wire: { path }, model, stream }: ForwardedCall): string {
+  return typeof path === "string" ? path : path({ model: model.upstreamModel, stream });
 }

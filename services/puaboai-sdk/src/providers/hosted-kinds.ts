@@ -10,6 +10,15 @@ export const hostedKinds: readonly ProviderKind[] = [
   },
   {
     ...compatible,
+    name: "google-gemini",
+    baseUrl: "https://generativelanguage.googleapis.com/v1beta",
+    auth: { header: "x-goog-api-key", prefix: "" },
+    wireFormats: ["gemini"],
+    listedAs: "google",
+    source: "https://ai.google.dev/api/generate-content",
+  },
+  {
+    ...compatible,
     name: "mistral",
     baseUrl: "https://api.mistral.ai/v1",
     // Refused as an extra input; its streams tell their usage unasked.

@@ -16,6 +16,8 @@ export interface ProviderKind {
   readonly takesStreamOptions: boolean;
   /** Unless its base URL ends in `/v1`, each model has a path of its own, and calls a version. */
   readonly hasDeployments: boolean;
+  /** The kind whose listed models these are; its own unless told. */
+  readonly listedAs?: string;
   /** The page of the provider that says so. */
   readonly source: string;
 }

@@ -60,7 +60,7 @@ export function listedModelsOf(baseUrl: string | undefined): ListedModel[] {
 
 function rowsAt(baseUrl: string | undefined): Record<string, ModelRow> | undefined {
   const kind = kindAt(baseUrl);
-  return kind && readList().providers[kind.name];
+  return kind && readList().providers[kind.listedAs ?? kind.name];
 }
 
 function kindAt(baseUrl: string | undefined): ProviderKind | undefined {

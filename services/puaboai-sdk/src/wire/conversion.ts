@@ -2,7 +2,7 @@
 import type { Problem, RequestId } from "@nexus/core";
 import { isObject } from "../usage/token-usage.ts";
 import type { AnswerOptions, SseEvent } from "./convert/answer.ts";
-import { type ClientDialectName, converterBetween } from "./convert/converters.ts";
+import { type ClientDialectName, converterBetween, type UpstreamFormatName } from "./convert/converters.ts";
 import type { WireFormat } from "./wire-format.ts";
 
 export interface Conversion {
@@ -23,7 +23,7 @@ export interface Conversion {
 
 interface ConvertedCall extends AnswerOptions {
   client: WireFormat & { name: ClientDialectName };
-  upstream: ClientDialectName;
+  upstream: UpstreamFormatName;
   /** The client's request, checked to be a JSON object. */
   body: Buffer;
   includeUsage: boolean;

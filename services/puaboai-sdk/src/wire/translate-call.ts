@@ -2,25 +2,32 @@
 import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
 import { chatWire } from "../chat/chat-wire.ts";
+import { geminiWire } from "../gemini/gemini-wire.ts";
 import { messagesWire } from "../messages/messages-wire.ts";
 import { responsesWire } from "../responses/responses-wire.ts";
 import { type Conversion, convertCall } from "./conversion.ts";
 import { speakersOf, speaks } from "./require-wire-format.ts";
 import type { WireFormatName } from "./wire-format.ts";
 
-/** The formats that are translated into each other, the most spoken first. */
-const wires = [chatWire, messagesWire, responsesWire] as const;
+/** The formats that clients speak and that are translated. */
+const clientWires = [chatWire, messagesWire, responsesWire] as const;
+type ClientWire = (typeof clientWires)[number];
+
+/** What they are translated into, the most spoken first. */
+const wires = [...clientWires, geminiWire] as const;
 type TranslatedWire = (typeof wires)[number];
 
 /** Those that can be asked, as they are or translated: of a route, the others are left out. @throws Problem `invalid_request` */
-export function askable(targets: readonly Model[], client: TranslatedWire): readonly RemoteModel[] {
+export function askable(targets: readonly Model[], client: ClientWire): readonly RemoteModel[] {
   const asked = targets.filter((model): model is RemoteModel => wires.some((wire) => speaks(model, wire.name)));
   return asked.length > 0 ? asked : speakersOf(targets, client.name);
 }
 
 /** Whether a client of this format can be served: by the provider itself, or translated. */
 export function isAskable(model: Model, format: WireFormatName): model is RemoteModel {
-  return speaks(model, format) || (wires.some(({ name }) => name === format) && wires.some((wire) => speaks(model, wire.name)));
+  return (
+    speaks(model, format) || (clientWires.some(({ name }) => name === format) && wires.some((wire) => speaks(model, wire.name)))
+  );
 }
 
 interface Asked {
@@ -36,13 +43,13 @@ interface Asked {
 
 /** `undefined`: the provider speaks the client's format, and bytes pass as they are. @throws Problem `invalid_request` */
 export function translateCall(
-  client: TranslatedWire,
+  client: ClientWire,
   target: RemoteModel,
   { outputCap, ...asked }: Asked,
 ): (Pick<ForwardedCall, "wire" | "body"> & { conversion: Conversion }) | undefined {
   const spoken = target.upstream.settings.wireFormats;
   if (spoken.includes(client.name)) return undefined;
-  const wire = wires.find(({ name }) => spoken.includes(name)) ?? client;
+  const wire: TranslatedWire = wires.find(({ name }) => spoken.includes(name)) ?? client;
   const mostTokens = Math.min(outputCap ?? target.maxOutputTokens, target.maxOutputTokens);
   const { upstreamModel } = target;
   const conversion = convertCall({

@@ -11,13 +11,14 @@ export const wireFormatNames = [
   "openai-moderations",
   "openai-images",
   "anthropic-messages",
+  "gemini",
 ] as const;
 export type WireFormatName = (typeof wireFormatNames)[number];
 
 export interface WireFormat {
   readonly name: WireFormatName;
-  /** Below the provider's base URL. */
-  readonly path: string;
+  /** Below the provider's base URL; some name the model in it. */
+  readonly path: string | ((call: { model: string; stream: boolean }) => string);
   /** The figures of a whole answer; `undefined` when it tells none. */
   findUsage(answer: Buffer): TokenUsage | undefined;
   /** What a whole answer that tells no figures is billed: its text counted, no output, or all that was set aside. */
