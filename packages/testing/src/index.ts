@@ -23,6 +23,7 @@ export {
   type UpstreamScript,
 } from "./fake-upstream.ts";
 export { messagesAnswer, responsesAnswer } from "./fake-events.ts";
+export { labelledTexts } from "./labelled-texts.ts";
 export { type GatewayScene, openGatewayScene } from "./open-gateway-scene.ts";
 export { type KeysScene, openKeysScene, type ScenePerson } from "./open-keys-scene.ts";
 export { someKeyRecord } from "./some-key-record.ts";

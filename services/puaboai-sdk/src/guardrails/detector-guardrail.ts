@@ -43,7 +43,7 @@ async function detect({ texts }: Judged, kinds: ReadonlySet<FindingKind>, timeou
   return told.length === 0 ? nothingFound : { blocks: false, findings: told, redacted };
 }
 
-/** Each finding gives way to its kind: `[EMAIL]`. */
+/** Each finding gives way to its kind: `[EMAIL]`. @internal */
 export function redactedText(text: string, findings: readonly Finding[]): string {
   let out = "";
   let at = 0;

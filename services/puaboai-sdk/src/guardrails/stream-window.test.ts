@@ -1,9 +1,9 @@
 import { newId } from "@nexus/core";
 import type { FastifyReply } from "@nexus/http";
 /** A stream that is read through the window tells what the whole text would, however it is cut into frames. */
+import { labelledTexts as corpus } from "@nexus/testing";
 import { describe, expect, test } from "vitest";
 import type { CallLedger } from "../calls/call-ledger.ts";
-import { corpus } from "./detect/corpus.ts";
 import { findIn } from "./detect/find-in.ts";
 import { piiKinds, secretKinds } from "./detect/finding.ts";
 import { detectorGuardrail, redactedText } from "./detector-guardrail.ts";
