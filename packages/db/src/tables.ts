@@ -163,7 +163,7 @@ export interface Tables extends KeyTables {
     id: string;
     model: string;
     effective_from: Date;
-    price: ColumnType<NonNullable<unknown>, string, never>;
+    price: ColumnType<object | string, string, never>;
     note: string | null;
     created_by: string;
     created_at: Generated<Date>;
