@@ -61,6 +61,11 @@ const wanted: Record<string, Wanted> = {
   },
   anthropic: { header: "x-api-key", secret: secretOf("ANTHROPIC_API_KEY"), paths: ["/v1/messages", "/v1/messages"] },
   google: { ...bearer("GEMINI_API_KEY"), paths: ["/v1beta/openai/chat/completions"] },
+  "gemini-native": {
+    header: "x-goog-api-key",
+    secret: secretOf("GEMINI_API_KEY"),
+    paths: ["/v1beta/models/gemini-2.5-flash:generateContent"],
+  },
   azure: {
     header: "api-key",
     secret: secretOf("AZURE_OPENAI_API_KEY"),
@@ -111,12 +116,18 @@ function answerLike(name: string, request: ReceivedRequest) {
   if (name === "anthropic" && request.headers["anthropic-version"] === undefined) return chatAnswer({ status: 400 });
   if (name === "mistral" && "stream_options" in body) return chatAnswer({ status: 422 });
   if (request.path.includes("/messages")) return messagesAnswer();
+  if (request.path.endsWith(":generateContent")) return chatAnswer({ body: JSON.stringify(geminiAnswer) });
   if (request.path.endsWith("/responses")) return responsesAnswer();
   if (request.path.endsWith("/embeddings")) return embeddingAnswer();
   if (request.path.endsWith("/images/generations"))
     return chatAnswer({ body: JSON.stringify({ created: 1, data: imagesOf(body) }) });
   return chatAnswer(figures[name] ? { usage: figures[name] } : {});
 }
+
+const geminiAnswer = {
+  candidates: [{ content: { role: "model", parts: [{ text: "Hello." }] }, finishReason: "STOP" }],
+  usageMetadata: { promptTokenCount: 10, candidatesTokenCount: 5, thoughtsTokenCount: 25, totalTokenCount: 40 },
+};
 
 function imagesOf({ n = 1 }: { n?: unknown }): object[] {
   return Array.from({ length: Number(n) }, () => ({ b64_json: "AAAA" }));
