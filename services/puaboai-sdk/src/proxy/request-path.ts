@@ -10,5 +10,5 @@ export function requestPath(
   path: string,
 ): string {
   const whole = hasDeployments && path !== "/responses" ? `/deployments/${encodeURIComponent(upstreamModel)}${path}` : path;
-  return apiVersion === undefined ? whole : `${whole}?api-version=${apiVersion}`;
+  return apiVersion === undefined ? whole : `${whole}${whole.includes("?") ? "&" : "?"}api-version=${apiVersion}`;
 }
