@@ -22,6 +22,9 @@ export async function readPages(rootDirectory: string): Promise<Passage[]> {
   return passages;
 }
 
+/** Decisions tell why and not how; the clients' pages are samples, to which the page of the gateway points. */
+const leftOut = ["docs/decisions/", "docs/clients/"];
+
 async function markdownFiles(rootDirectory: string): Promise<string[]> {
   const files: string[] = [];
   const root = await readdir(rootDirectory, { withFileTypes: true }).catch(() => []);
@@ -30,7 +33,7 @@ async function markdownFiles(rootDirectory: string): Promise<string[]> {
   for (const entry of docs) {
     if (!entry.isFile() || !entry.name.endsWith(".md")) continue;
     const file = path.relative(rootDirectory, path.join(entry.parentPath, entry.name)).replaceAll("\\", "/");
-    if (!file.startsWith("docs/decisions/")) files.push(file);
+    if (!leftOut.some((folder) => file.startsWith(folder))) files.push(file);
   }
   return files.toSorted();
 }
