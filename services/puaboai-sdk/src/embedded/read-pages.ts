@@ -7,8 +7,8 @@ const mostPages = 300;
 const largestPageBytes = 256 * 1024;
 
 /**
- * The passages of `README.md` and every Markdown page under `docs`, in the order of their paths. `docs/decisions` is left out:
- * it is for those who change the code, and its words are near to every question.
+ * The passages of `README.md` and every Markdown page under `docs`, in the order of their paths. Left out are `docs/decisions`,
+ * which is for those who change the code and whose words are near to every question, and the samples of `docs/clients`.
  * Symbolic links are not followed; a page above 256 KiB and pages past the 300th are left out.
  * A missing folder is an empty documentation, not an error: the guide then says that it knows nothing.
  */
@@ -22,7 +22,6 @@ export async function readPages(rootDirectory: string): Promise<Passage[]> {
   return passages;
 }
 
-/** Decisions tell why and not how; the clients' pages are samples, to which the page of the gateway points. */
 const leftOut = ["docs/decisions/", "docs/clients/"];
 
 async function markdownFiles(rootDirectory: string): Promise<string[]> {
