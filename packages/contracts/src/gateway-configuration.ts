@@ -52,3 +52,37 @@ export const ChangeHeaders = Type.Object({
   "if-match": Type.Optional(Type.String({ maxLength: 200, description: "`etag` of the version that is changed" })),
   "if-none-match": Type.Optional(Type.String({ maxLength: 10, description: "`*`: only if there is none yet" })),
 });
+
+export const TestProviderRequest = strictObject({
+  model: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      pattern: printable,
+      description: "the provider's name of a model; its first configured one unless told, and without any its list of models",
+    }),
+  ),
+});
+export type TestProviderRequest = Static<typeof TestProviderRequest>;
+
+const Milliseconds = Type.Union([Type.Number(), Type.Null()]);
+
+export const ProviderTest = strictObject({
+  ok: Type.Boolean(),
+  diagnosis: strictObject({
+    code: Type.String({ description: "ok, wrong_key, model_unknown, dns, tls, …" }),
+    text: Type.String(),
+  }),
+  request: strictObject({ method: Type.String(), url: Type.String(), model: Type.Union([Type.String(), Type.Null()]) }),
+  status: Type.Union([Type.Integer(), Type.Null()], { description: "what the provider answered with" }),
+  timings_ms: strictObject({
+    dns: Milliseconds,
+    connect: Milliseconds,
+    tls: Milliseconds,
+    first_byte: Milliseconds,
+    total: Type.Number(),
+  }),
+  answer: Type.Union([Type.String(), Type.Null()], { description: "the beginning of what the provider said, without secrets" }),
+  error: Type.Union([Type.String(), Type.Null()], { description: "the code of what broke the call" }),
+});
+export type ProviderTest = Static<typeof ProviderTest>;

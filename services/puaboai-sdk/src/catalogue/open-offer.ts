@@ -36,6 +36,8 @@ interface OfferedUpstream {
   upstream: Upstream;
   /** All that its connections depend on. */
   identity: string;
+  /** Absent: the provider wants none. */
+  credential: Credential | undefined;
 }
 
 /** Every model on offer: those of the configuration, then found ones, then the embedded ones. A name is taken once, by the first. */
@@ -45,7 +47,7 @@ export function openOffer({ settings, credentials, embedded, found, before }: Of
     const identity = JSON.stringify([provider, credential?.identity]);
     const known = before?.upstreams.get(provider.name);
     const upstream = known?.identity === identity ? known.upstream : openUpstream(provider, credential?.read);
-    upstreams.set(provider.name, { upstream, identity });
+    upstreams.set(provider.name, { upstream, identity, credential: credential?.read });
   };
   for (const provider of settings.providers) open(provider, credentials.get(provider.name));
   for (const server of found) open(foundProvider(server));

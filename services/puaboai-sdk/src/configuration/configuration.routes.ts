@@ -4,6 +4,9 @@ import {
   EntryDocument,
   GatewayEntry,
   GatewayEntryPage,
+  ProviderParams,
+  ProviderTest,
+  TestProviderRequest,
 } from "@nexus/contracts/gateway-configuration";
 import { Problem } from "@nexus/core";
 import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
@@ -11,6 +14,7 @@ import { type ChangedBy, type ChangeDeps, recordReload, removeEntry, setEntry } 
 import { listEntries } from "./entries.store.ts";
 import type { EntryKind } from "./entry.ts";
 import { errorsOf, presentConfiguration, presentEntries, presentEntry } from "./present-entry.ts";
+import { testProvider } from "./test-provider.ts";
 
 const config = { permission: "admin" } as const;
 const tags = ["configuration"];
@@ -34,6 +38,19 @@ export function addConfigurationRoutes(app: App, deps: ChangeDeps): void {
       if (refused) throw new Problem("configuration_refused", undefined, { errors: errorsOf(refused) });
       return presentConfiguration(deps.configuration);
     },
+  });
+  app.route({
+    method: "POST",
+    url: "/v1/admin/providers/:name/test",
+    config,
+    schema: {
+      summary: "Make a smallest real call with the provider's key, and tell what is wrong",
+      tags,
+      params: ProviderParams,
+      body: TestProviderRequest,
+      response: { 200: ProviderTest },
+    },
+    handler: async (request) => await testProvider(deps, request.params.name, request.body, changedBy(request)),
   });
   addEntryRoutes(app, deps, "provider");
   addEntryRoutes(app, deps, "model");

@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import type { Clock, FieldError } from "@nexus/core";
 import { type Dispatcher, Pool } from "undici";
 import { openBreaker } from "../proxy/breaker.ts";
-import { publicLookup } from "../proxy/open-upstream.ts";
+import { publicLookup } from "../proxy/public-lookup.ts";
 import { isObject } from "../usage/token-usage.ts";
 import type { HttpGuardrailSettings } from "./guardrail-settings.ts";
 import { type Guardrail, GuardrailFailure, type Judged, nothingFound, type Verdict } from "./guardrail.ts";

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from "node:net";
 import {
   chatAnswer,
   type FakeUpstream,
@@ -109,6 +110,36 @@ test.each([
     expect((await ask(other).answer).failure).toMatchObject({ kind: "timeout", message: `the ${which} deadline passed` });
     await waitFor(() => provider.received[0]?.abortedAt !== undefined);
   });
+});
+
+test("the connect deadline counts what comes before the connection stands, TLS included", async () => {
+  const silent = createServer((socket) => socket.on("error", () => {}));
+  await new Promise<void>((resolve) => void silent.listen(0, "127.0.0.1", resolve));
+  const baseUrl = `https://127.0.0.1:${(silent.address() as AddressInfo).port}/v1`;
+  const startedAt = performance.now();
+  await using({ baseUrl, deadlines: { ...settings().deadlines, connectMs: 100 } }, async (other) => {
+    expect((await ask(other).answer).failure).toMatchObject({
+      kind: "timeout",
+      reached: false,
+      message: "no connection in time",
+    });
+  });
+  expect(performance.now() - startedAt).toBeLessThan(3000);
+  silent.close();
+});
+
+test("health tells what the last calls showed, without a call of its own", async () => {
+  expect(upstream.health().state).toBe("unused");
+  await ask().answer;
+  expect(upstream.health()).toMatchObject({ state: "answering", lastError: undefined });
+  provider.answerWith(htmlError(401));
+  await ask().answer;
+  expect(upstream.health()).toMatchObject({ state: "refusing", lastError: "status 401" });
+  provider.answerWith(htmlError(503));
+  for (let failure = 0; failure < 5; failure++) await ask().answer;
+  expect(upstream.health()).toMatchObject({ state: "open", lastError: "status 503" });
+  expect(upstream.health().lastSuccessAgeMs).toBeGreaterThanOrEqual(0);
+  expect(provider.received).toHaveLength(7);
 });
 
 test("a call that is aborted closes its connection and tells nothing more", async () => {

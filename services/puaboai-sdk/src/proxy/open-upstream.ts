@@ -1,11 +1,12 @@
-import { lookup, type LookupAddress, type LookupOptions } from "node:dns";
-import { type Clock, Problem, systemClock } from "@nexus/core";
+import { isIP } from "node:net";
+import { assert, type Clock, Problem, systemClock } from "@nexus/core";
 import { type Dispatcher, Pool } from "undici";
 import { isPrivateAddress } from "../settings/private-address.ts";
 import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
 import { openBreaker } from "./breaker.ts";
 import { deadlines } from "./deadlines.ts";
 import { type HealthWatch, type ProviderHealth, watchHealth } from "./provider-health.ts";
+import { publicLookup } from "./public-lookup.ts";
 import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
 
 /** Hears what comes back, in this order: head once, pieces, then end or failure once. Nothing after `abort`. */
@@ -57,19 +58,7 @@ export function openUpstream(
 ): Upstream {
   const url = new URL(settings.baseUrl);
   const basePath = url.pathname.replace(/\/+$/, "");
-  const pool = new Pool(url.origin, {
-    connections: settings.maxConcurrent,
-    pipelining: 1,
-    allowH2: false,
-    // Our own deadlines are exact and know a paused stream from a silent one.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    keepAliveTimeout: 30_000,
-    connect: {
-      timeout: settings.deadlines.connectMs,
-      ...(settings.allowsPrivateNetwork ? {} : { lookup: publicLookup }),
-    },
-  });
+  const pool = openPool(url, settings);
   // The order of the list is the order on the wire; the client's own headers are not in it.
   const fixed = Object.entries({
     "content-type": "application/json",
@@ -109,6 +98,22 @@ export function openUpstream(
     },
     close: () => pool.destroy(),
   };
+}
+
+function openPool({ origin, hostname }: URL, { allowsPrivateNetwork, maxConcurrent, deadlines: limits }: ProviderSettings): Pool {
+  // A literal address is never looked up, so that it is stopped here.
+  const isLiteral = isIP(hostname.replaceAll(/[[\]]/g, "")) !== 0;
+  assert(allowsPrivateNetwork || !isLiteral || !isPrivateAddress(hostname), "an inside address was let through unasked");
+  return new Pool(origin, {
+    connections: maxConcurrent,
+    pipelining: 1,
+    allowH2: false,
+    // Our own deadlines are exact and know a paused stream from a silent one.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 30_000,
+    connect: { timeout: limits.connectMs, ...(allowsPrivateNetwork ? {} : { lookup: publicLookup }) },
+  });
 }
 
 function secretHeader({ auth, name }: ProviderSettings, secret: string | undefined): string[] {
@@ -200,23 +205,4 @@ function dispatch(pool: Pool, options: Dispatcher.DispatchOptions, exchange: Exc
       controller?.resume();
     },
   };
-}
-
-/** A public name may point inside (DNS rebinding, a metadata address): what it resolves to decides. */
-export function publicLookup(
-  hostname: string,
-  options: LookupOptions,
-  callback: (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void,
-): void {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error) return callback(error, []);
-    const open = addresses.filter(({ address }) => !isPrivateAddress(address));
-    const [first] = open;
-    if (!first) {
-      const refusal: NodeJS.ErrnoException = new Error(`${hostname} lies in a private network`);
-      refusal.code = "EPRIVATEADDRESS";
-      return callback(refusal, []);
-    }
-    return options.all ? callback(null, open) : callback(null, first.address, first.family);
-  });
 }

@@ -1,4 +1,7 @@
-/** Which addresses lie inside: loopback, private, link-local, shared, multicast, reserved (IANA special-purpose registries). */
+/**
+ * Which addresses lie inside: loopback, private, link-local, shared, multicast, reserved, and what only leads to others (IANA
+ * IPv4 and IPv6 special-purpose address registries, RFC 6890).
+ */
 import { BlockList, isIP, isIPv6 } from "node:net";
 
 const inside = new BlockList();
@@ -10,8 +13,12 @@ for (const [network, prefix] of [
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
   ["192.0.0.0", 24],
+  ["192.0.2.0", 24],
+  ["192.88.99.0", 24],
   ["192.168.0.0", 16],
   ["198.18.0.0", 15],
+  ["198.51.100.0", 24],
+  ["203.0.113.0", 24],
   ["224.0.0.0", 4],
   ["240.0.0.0", 4],
 ] as const) {
@@ -19,24 +26,26 @@ for (const [network, prefix] of [
   inside.addSubnet(network, prefix, "ipv4");
   inside.addSubnet(`::ffff:${network}`, 96 + prefix, "ipv6");
 }
+// Of IPv6 only 2000::/3 is handed out to the world (RFC 4291 §2.4), but for what is told here.
 for (const [network, prefix] of [
-  ["::", 127],
-  ["64:ff9b::", 96],
-  ["64:ff9b:1::", 48],
-  ["100::", 64],
+  ["2001::", 23],
+  ["2001:db8::", 32],
   ["2002::", 16],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["ff00::", 8],
+  ["3fff::", 20],
 ] as const) {
   inside.addSubnet(network, prefix, "ipv6");
 }
+const world = new BlockList();
+world.addSubnet("2000::", 3, "ipv6");
+const mapped = new BlockList();
+mapped.addSubnet("::ffff:0:0", 96, "ipv6");
 
 /** True for an IP address that is not a public unicast one, and for a text that is no address. */
 export function isPrivateAddress(address: string): boolean {
   const bare = address.replace(/^\[|\]$/g, "").replace(/%.*$/, "");
   if (isIP(bare) === 0) return true;
-  return inside.check(bare, isIPv6(bare) ? "ipv6" : "ipv4");
+  if (!isIPv6(bare)) return inside.check(bare, "ipv4");
+  return inside.check(bare, "ipv6") || !(world.check(bare, "ipv6") || mapped.check(bare, "ipv6"));
 }
 
 /** True for a host of a URL that is an inside address or a name that always means this machine. Other names show at look-up. */
