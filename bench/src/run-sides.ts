@@ -12,13 +12,16 @@ export interface Side {
   job: Omit<LoadJob, "durationMs" | "connections">;
 }
 
+/** A service compiles its hot code for longer than a bare server does; measured cold, its first rounds cost it twice as much. */
+const warmUpMs = 8000;
+
 const loadProgram = new URL("load/main.ts", import.meta.url).pathname;
 
 /** @param connections one set of samples for each of these concurrencies */
 export async function runSides(sides: readonly Side[], connections: readonly number[], options: RunOptions): Promise<Round[]> {
   const load = forkProgram(loadProgram);
   try {
-    for (const side of sides) await sendLoad(load, { ...side.job, connections: 32, durationMs: 2000 });
+    for (const side of sides) await sendLoad(load, { ...side.job, connections: 32, durationMs: warmUpMs });
     const rounds: Round[] = [];
     for (let round = 1; round <= options.rounds; round++) {
       const samples: Sample[] = [];
