@@ -50,6 +50,24 @@ const secrets: readonly string[] = [
   `https://example.test/cb?access_token=${mark("assigned_secret", drawn("at", 30))}&state=1`,
   `spring.datasource.password: '${mark("assigned_secret", "q7Zr-91mPwX2")}'`,
   `token := "${mark("assigned_secret", drawn("go", 24))}"`,
+  `const openai = new OpenAI({ apiKey: "${mark("openai_key", `sk-proj-${drawn("h1", 40)}_${drawn("h2", 40)}-${drawn("h3", 30)}`)}" })`,
+  `ANTHROPIC_API_KEY=${mark("anthropic_key", `sk-ant-api03-${drawn("h4", 93)}AA`)}\nDEBUG=1`,
+  `{"keys":["${mark("nexus_key", generateApiKey("rk", "live").key)}","none"]}`,
+  `AWS: ${mark("aws_key", `ASIA${drawn("h5", 15, upperDigits)}2`)} / session`,
+  `git remote add o https://x-access-token:${mark("github_token", `ghs_${drawn("h6", 36)}`)}@github.example/o/r.git`,
+  `https://maps.example/api/js?key=${mark("google_key", `AIza${drawn("h7", 35)}`)}&callback=go`,
+  `SLACK_APP=${mark("slack_token", `xapp-1-A0123456789-1234567890123-${drawn("h8", 40, "0123456789abcdef")}`)}`,
+  `Authorization: Bearer ${mark("jwt", `${jwt}x`)}`,
+  `jwt="${mark("jwt", jwt)}"`,
+  `mysql -u root --password=${mark("assigned_secret", "xK9vQ2mL7pRw")}`,
+  `<add key="ApiSecret" value="x"/> and ApiSecret: ${mark("assigned_secret", drawn("h9", 28))}`,
+  `auth_token='${mark("assigned_secret", drawn("h10", 32, "0123456789abcdef"))}';`,
+  `the password is ${mark("assigned_secret", "Vt7qLm2zR9wX")}`, // in a sentence, without a sign
+  `conn = "postgres://app:${mark("assigned_secret", "Zk3mQp8sWn5t")}@db.internal/app"`, // in a URL
+  `{\\"token\\": \\"${mark("assigned_secret", drawn("h11", 30))}\\"}`,
+  `STRIPE_SECRET=${mark("assigned_secret", `rk_live_${drawn("h12", 24)}`)}`,
+  `old: ${mark("private_key", pem.replaceAll("RSA ", "EC "))}`,
+  `private key cut off: ${mark("private_key", pem.slice(0, 90))}`,
 ];
 
 const personal: readonly string[] = [
@@ -71,6 +89,26 @@ const personal: readonly string[] = [
   `${mark("phone", "1-800-234-5678")} free of charge`,
   `from abroad ${mark("phone", "0044 20 7946 0958")}`,
   `дзвоніть ${mark("phone", "+380 44 123 4567")} або ${mark("email", "olha@example.com.ua")}`,
+  `From: "Doe, Jane" <${mark("email", "JANE.DOE@EXAMPLE.COM")}>`,
+  `ping me@home or ${mark("email", "first-last@my-company.co.jp")}!`,
+  `https://example.com/?u=${mark("email", "u.ser@example.net")}&x=1`,
+  `jane at example dot com`, // spelled out: nobody finds it, and nobody labels it
+  `${mark("email", "müller@example.de".replace("mü", "mue"))};${mark("email", "b@c.de")}`,
+  `Mastercard ${mark("card", "2223 0031 2200 3222")}.`,
+  `card number:${mark("card", "6011111111111117")} cvc 123`,
+  `PAN ${mark("card", "30569309025904")} (Diners)`,
+  `two: ${mark("card", "4242-4242-4242-4242")}/${mark("card", "378282246310005")}`,
+  `Konto ${mark("iban", "CH93 0076 2011 6238 5295 7")}, danke`,
+  `iban es ${mark("iban", "ES9121000418450200051332")}`,
+  `IBAN: ${mark("iban", "nl91abna0417164300")}`, // in small letters
+  `social ${mark("ssn", "219-09-9999")}.`,
+  `SSN=${mark("ssn", "457-55-5462")};DOB=1980-01-01`,
+  `Rufen Sie an: ${mark("phone", "+49 (0)30 901820")}`,
+  `Tel ${mark("phone", "030 901820")}`, // national, in no shape of its own
+  `WhatsApp ${mark("phone", "+5511987654321")} ok?`,
+  `office: ${mark("phone", "212.555.0187")}, fax ${mark("phone", "(212) 555-0188")}`,
+  `Call ${mark("phone", "+1 (650) 253-0000")} now`,
+  `${mark("phone", "+44 20 7946 0958")}`,
 ];
 
 const harmless: readonly string[] = [
@@ -99,6 +137,23 @@ const harmless: readonly string[] = [
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "ghp_ is the head of a token, xoxb- and AIza too",
   "secretary: Mary Jones 2nd floor; keyword: token; passwordless: true",
+  "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+  "The secret to happiness: sleep 8 hours a day and eat 5 fruits",
+  "Tokens are counted: input 1532, output 884, cached_tokens=1024",
+  "password policy: min_length=12, max_length=128, rotate_every=90d",
+  "tracking number 1Z999AA10123456784, ticket INC0012345678, VIN 1HGCM82633A004352",
+  "timestamps 1700000000000 and 1700000000123456789; serial 100-200-3000",
+  "coordinates 52.520008, 13.404954; (1234) 5678; 3.14.15.92",
+  "call foo(123) 456-7890abc; range 10-20-30; score 21-14-7",
+  "ORDER 2024-0001-0002-0003, part no. 4111-1111-1111-1112, lot 378282246310006",
+  "user_id=8f14e45fceea167a5a36dedd4bea2543 session_count=12",
+  "token_type: bearer, token_endpoint: https://login.example.com/oauth2/v2.0/token",
+  "import { secret } from './secrets.ts'; const token = await getToken(user.id2);",
+  "SKU SE45 5000 0000 0583 9825 7460 is no IBAN, GB00 neither",
+  "next_page_token: CAUQAA and page=2; csrf: disabled; passwordHash: argon2id",
+  "price (415) dollars 5552 items; 0800 is a prefix; 00 11 22 33",
+  "a+b=c@d, x@y.z1, @user@instance, %40example.com",
+  'ETag: "33a64df551425fcc55e4d42a148795d9f25f89d4"; rev 5d41402abc4b2a76b9719d911017c592',
   "UPDATE t SET n = 1234567890123456 WHERE id = 42; 0x7fffffffffffffff",
 ];
 

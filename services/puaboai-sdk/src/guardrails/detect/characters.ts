@@ -5,6 +5,7 @@ const upper = 2;
 const lower = 4;
 const underscore = 8;
 const hyphen = 16;
+const word = digit | upper | lower | underscore;
 
 for (let code = 0x30; code <= 0x39; code++) classes[code] = digit;
 for (let code = 0x41; code <= 0x5a; code++) classes[code] = upper;
@@ -18,7 +19,7 @@ export const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 export const isUpper = (code: number): boolean => code >= 0x41 && code <= 0x5a;
 export const isAlphanumeric = (code: number): boolean => (classOf(code) & (digit | upper | lower)) !== 0;
 /** What makes a word: letters, digits, underscore. */
-export const isWord = (code: number): boolean => (classOf(code) & (digit | upper | lower | underscore)) !== 0;
+export const isWord = (code: number): boolean => (classOf(code) & word) !== 0;
 /** What tokens are made of (base64url). */
 export const isToken = (code: number): boolean => classOf(code) !== 0;
 
@@ -27,6 +28,18 @@ export function endOfRun(text: string, from: number, is: (code: number) => boole
   const limit = Math.min(text.length, from + most);
   let at = from;
   while (at < limit && is(text.charCodeAt(at))) at++;
+  return at;
+}
+
+/** Where the word ends that `from` stands in. As `endOfRun` would say, and most of what a text is read with. */
+export function endOfWord(text: string, from: number): number {
+  const { length } = text;
+  let at = from;
+  while (at < length) {
+    const code = text.charCodeAt(at);
+    if (code >= 128 || ((classes[code] ?? 0) & word) === 0) break;
+    at++;
+  }
   return at;
 }
 

@@ -2,9 +2,9 @@
  * Finds secrets and personal data in a text in one pass from left to right. Every look from a place is bounded, or is of a run
  * that is looked at once: the time grows with the length of the text, whatever stands in it.
  */
-import { endOfRun, isDigit, isUpper, isWord } from "./characters.ts";
+import { endOfWord, isDigit, isUpper, isWord } from "./characters.ts";
 import { findEmail, findIban, findNumber } from "./find-numbers.ts";
-import { findAssigned, findPrivateKey, findToken } from "./find-tokens.ts";
+import { findAssigned, findPrivateKey, findToken, findUrlPassword, mayAssign } from "./find-tokens.ts";
 import type { Finding, FindingKind } from "./finding.ts";
 
 /**
@@ -16,27 +16,32 @@ export function findIn(text: string, kinds: ReadonlySet<FindingKind>, from = 0, 
   let free = from;
   let at = from;
   while (at < to) {
-    const code = text.charCodeAt(at);
-    const finding = isWord(code) ? findAtWord(text, at, kinds) : findAtSign(text, at, { kinds, free });
+    // Where the word that stands here ends; the same place where none does.
+    const end = endOfWord(text, at);
+    const finding = end > at ? findAtWord(text, { at, end }, kinds) : findAtSign(text, at, { kinds, free });
     if (finding && kinds.has(finding.kind) && finding.start >= free) {
       found.push(finding);
       free = finding.end;
       at = finding.end;
     } else {
-      at = isWord(code) ? endOfRun(text, at, isWord) : at + 1;
+      at = end > at ? end : at + 1;
     }
   }
   return found;
 }
 
 /** What starts with this word, or is assigned to it. */
-function findAtWord(text: string, at: number, kinds: ReadonlySet<FindingKind>): Finding | undefined {
-  const code = text.charCodeAt(at);
+function findAtWord(
+  text: string,
+  { at, end }: { at: number; end: number },
+  kinds: ReadonlySet<FindingKind>,
+): Finding | undefined {
   // In the middle of a word, as after a finding, nothing starts.
   if (at > 0 && isWord(text.charCodeAt(at - 1))) return undefined;
+  const code = text.charCodeAt(at);
   const whole = isDigit(code) ? findNumber(text, at) : (findToken(text, at) ?? (isUpper(code) ? findIban(text, at) : undefined));
   if (whole && kinds.has(whole.kind)) return whole;
-  return kinds.has("assigned_secret") ? findAssigned(text, at, endOfRun(text, at, isWord)) : undefined;
+  return mayAssign(text.charCodeAt(end)) && kinds.has("assigned_secret") ? findAssigned(text, at, end) : undefined;
 }
 
 /** What starts with a sign, or stands around one. */
@@ -48,6 +53,8 @@ function findAtSign(
   switch (text.charCodeAt(at)) {
     case 0x40: // @
       return kinds.has("email") ? findEmail(text, at, free) : undefined;
+    case 0x3a: // :
+      return kinds.has("assigned_secret") ? findUrlPassword(text, at) : undefined;
     case 0x2d: // -
       return kinds.has("private_key") ? findPrivateKey(text, at) : undefined;
     case 0x2b: // +

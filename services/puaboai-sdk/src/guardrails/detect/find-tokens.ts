@@ -125,12 +125,8 @@ const longestValue = 256;
  * @param from where the word starts that ends at `end`
  */
 export function findAssigned(text: string, from: number, end: number): Finding | undefined {
-  const sign = endOfRun(
-    text,
-    end,
-    (code) => code === 0x20 || code === 0x22 || code === 0x27 || code === 0x5c || code === 0x60,
-    4,
-  );
+  let sign = end;
+  while (sign - end < 4 && isQuoteOrSpace(text.charCodeAt(sign))) sign++;
   const code = text.charCodeAt(sign);
   if (code !== 0x3d && code !== 0x3a) return undefined;
   let name = from;
@@ -140,7 +136,36 @@ export function findAssigned(text: string, from: number, end: number): Finding |
   const plain = endOfRun(text, start, (one) => one > 0x20 && !ending.has(one), longestValue);
   // Padding of base64; elsewhere the sign begins another value.
   const stop = endOfRun(text, plain, (one) => one === 0x3d, 2);
+  // What has a shape of its own is found by it.
+  if (findToken(text, start)) return undefined;
   return isRandom(text, start, stop) ? { kind: "assigned_secret", start, end: stop } : undefined;
+}
+
+/** The password in `scheme://user:password@host`, from the colon behind the scheme. */
+export function findUrlPassword(text: string, at: number): Finding | undefined {
+  if (!text.startsWith("://", at)) return undefined;
+  const start = endOfRun(text, at + 3, isUserInfo, longestName) + 1;
+  if (text.charCodeAt(start - 1) !== 0x3a) return undefined;
+  const end = endOfRun(text, start, (code) => isUserInfo(code) || code === 0x3a, longestValue);
+  const isPassword = end > start && text.charCodeAt(end) === 0x40 && !findToken(text, start);
+  return isPassword ? { kind: "assigned_secret", start, end } : undefined;
+}
+
+/** Letters, digits and signs but for those that end a part, and those of a reference such as `${PASSWORD}` or `<password>`. */
+function isUserInfo(code: number): boolean {
+  return code > 0x20 && !noUserInfo.has(code);
+}
+
+const noUserInfo: ReadonlySet<number> = new Set(Array.from(`:@/?#"'\`<>{}`, (one) => one.charCodeAt(0)));
+
+/** What may stand between a name and the sign that assigns to it. */
+function isQuoteOrSpace(code: number): boolean {
+  return code === 0x20 || code === 0x22 || code === 0x27 || code === 0x5c || code === 0x60;
+}
+
+/** A value may be assigned to the word that this stands behind. */
+export function mayAssign(code: number): boolean {
+  return code === 0x3a || code === 0x3d || isQuoteOrSpace(code);
 }
 
 const assigning: ReadonlySet<number> = new Set(Array.from(`=:> "'\\\``, (one) => one.charCodeAt(0)));
