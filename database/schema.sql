@@ -1088,6 +1088,39 @@ $$;
 REVOKE ALL ON FUNCTION request_actors(uuid, uuid), request_audit_entries(text, uuid, timestamptz, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION request_actors(uuid, uuid), request_audit_entries(text, uuid, timestamptz, timestamptz) TO nexus_ai;
 
+-- 20261123T1410_roll_usage_up.sql
+-- Owned by puaboai-sdk. Usage by the minute and by the hour, counted in the transaction that inserts the rows and only of those that it
+-- inserts, so that the sums of both are always those of the rows. Nobody's key or user is the nil UUID.
+CREATE TABLE usage_hours (
+  bucket timestamptz(3) NOT NULL,
+  organization_id uuid NOT NULL,
+  key_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  model text NOT NULL,
+  provider text NOT NULL,
+  attempts bigint NOT NULL,
+  failed bigint NOT NULL,
+  input_tokens bigint NOT NULL,
+  cached_input_tokens bigint NOT NULL,
+  output_tokens bigint NOT NULL,
+  reasoning_tokens bigint NOT NULL,
+  cost_nanos bigint NOT NULL,
+  duration_ms bigint NOT NULL,
+  PRIMARY KEY (organization_id, bucket, key_id, user_id, model, provider)
+);
+CREATE INDEX usage_hours_bucket_idx ON usage_hours (bucket);
+CREATE TABLE usage_minutes (LIKE usage_hours INCLUDING ALL);
+
+INSERT INTO usage_hours
+  SELECT date_trunc('hour', occurred_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', organization_id,
+    coalesce(key_id, '00000000-0000-0000-0000-000000000000'), coalesce(user_id, '00000000-0000-0000-0000-000000000000'),
+    model, provider, count(*), count(*) FILTER (WHERE outcome <> 'ok'), sum(input_tokens), sum(cached_input_tokens),
+    sum(output_tokens), sum(reasoning_tokens), sum(cost_nanos), sum(duration_ms)
+  FROM usage_events GROUP BY 1, 2, 3, 4, 5, 6;
+
+GRANT SELECT, INSERT, UPDATE ON usage_hours TO nexus_ai;
+GRANT SELECT, INSERT, UPDATE, DELETE ON usage_minutes TO nexus_ai;
+
 -- 20261123T1420_count_other_units.sql
 -- Sound, images, seconds, characters, searches, and what the provider itself says that a call cost: what is not billed as plain
 -- text tokens, as an object with the parts that occurred. The columns of tokens keep their meaning and count all tokens.
@@ -1177,6 +1210,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1402_charge_several_budgets.sql', 'cbed43a9ba44a42293533bff13cc71146df5cc52b2d3e503a0e1e7d3576472e3', 0),
   ('20261123T1404_note_sessions_and_tags.sql', '3fba482db82ca0342a13f75711080f420aca9415363766d9825927b9b6afa913', 0),
   ('20261123T1406_tell_the_story_of_a_request.sql', '7fb061d174f71b8c98a8eb2710872e5273d7ae9ffca0f505c06d1951bcee2d35', 0),
+  ('20261123T1410_roll_usage_up.sql', '0e23f3a8569f6fb209d73540d62aae3fa226eeb9e620cac34db70763ee108069', 0),
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
   ('20261123T1421_create_model_prices.sql', '8d165b2ad7c5dc7771d5afad45e73a4fa0b46a0167f62713d9c3a1ae06c582f9', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0),

@@ -81,3 +81,48 @@ export const UsagePage = strictObject({
   has_more: Type.Boolean(),
 });
 export type UsagePage = Static<typeof UsagePage>;
+
+export const UsageSummaryQuery = strictObject({
+  group_by: Type.Optional(
+    Type.String({
+      maxLength: 100,
+      description: "up to three of minute, hour, day, organization, key, user, model, provider, with commas between",
+    }),
+  ),
+  organization_id: Type.Optional(Type.String({ maxLength: 64, description: "for administrators; the others see their own" })),
+  key_id: Type.Optional(Type.String({ maxLength: 64 })),
+  user_id: Type.Optional(Type.String({ maxLength: 64 })),
+  model: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  from: Type.Optional({ ...Time, description: "the hour (or minute) that holds it; 30 days before `to` unless told" }),
+  to: Type.Optional({ ...Time, description: "up to the end of the hour (or minute) before it; now unless told" }),
+});
+
+const summarySums = {
+  attempts: Type.Integer({ description: "rows of `GET /v1/usage`: a request that fell back has several" }),
+  failed: Type.Integer({ description: "of them those with another outcome than ok" }),
+  input_tokens: Type.Integer(),
+  cached_input_tokens: Type.Integer({ description: "part of input_tokens" }),
+  output_tokens: Type.Integer(),
+  reasoning_tokens: Type.Integer({ description: "part of output_tokens" }),
+  cost_nanos: Nanos,
+  duration_ms: Type.Integer({ description: "of all attempts together" }),
+};
+const group = (description: string) => Type.Optional(Type.Union([Type.String(), Type.Null()], { description }));
+
+export const UsageSummary = strictObject({
+  from: Timestamp,
+  to: Timestamp,
+  data: Type.Array(
+    strictObject({
+      time: group("begin of the minute, hour or day, UTC"),
+      organization_id: group("org_…"),
+      key_id: group("key_…; null: a person's own calls"),
+      user_id: group("usr_…; null: of a key that belongs to no person"),
+      model: group("null: calls that reached no model"),
+      provider: group("null: calls that reached no provider"),
+      ...summarySums,
+    }),
+    { description: "in the order of time, the dearest first" },
+  ),
+  totals: strictObject(summarySums),
+});

@@ -23,6 +23,23 @@ type Base<T> = T extends bigint
 type ColumnName<T> = null extends T ? `${Base<NonNullable<T>>}?` : Base<T>;
 type Columns = { [Table in keyof Tables]: { [Column in keyof Tables[Table]]: ColumnName<SelectType<Tables[Table][Column]>> } };
 
+const usageRollup = {
+  bucket: "timestamptz",
+  organization_id: "uuid",
+  key_id: "uuid",
+  user_id: "uuid",
+  model: "text",
+  provider: "text",
+  attempts: "int8",
+  failed: "int8",
+  input_tokens: "int8",
+  cached_input_tokens: "int8",
+  output_tokens: "int8",
+  reasoning_tokens: "int8",
+  cost_nanos: "int8",
+  duration_ms: "int8",
+} as const;
+
 /** The compiler holds this against `Tables`, the test against a migrated database; so the two agree. */
 const columns: Columns = {
   organizations: { id: "uuid", name: "text", personal: "bool", created_at: "timestamptz" },
@@ -335,6 +352,8 @@ const columns: Columns = {
     trace_id: "text?",
     recorded_at: "timestamptz",
   },
+  usage_hours: usageRollup,
+  usage_minutes: usageRollup,
   modules: {
     name: "text",
     title: "text",

@@ -5,6 +5,7 @@
 import type { ColumnType, Generated, Kysely } from "kysely";
 import type { GeneratedJson, Json } from "./json-column.ts";
 import type { KeyTables, Views } from "./key-tables.ts";
+import type { UsageRollup } from "./usage-rollup.ts";
 
 export interface Tables extends KeyTables {
   organizations: {
@@ -241,6 +242,8 @@ export interface Tables extends KeyTables {
     trace_id: string | null;
     recorded_at: Generated<Date>;
   };
+  usage_hours: UsageRollup;
+  usage_minutes: UsageRollup;
   modules: {
     name: string;
     title: string;

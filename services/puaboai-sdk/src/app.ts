@@ -22,6 +22,7 @@ import { addModerationRoutes } from "./moderations/moderations.routes.ts";
 import { addPriceRoutes } from "./prices/prices.routes.ts";
 import { addRequestRoutes } from "./requests/requests.routes.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
+import { addUsageSummaryRoutes } from "./usage/summary.routes.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
@@ -54,6 +55,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   const shared = { db: database.db, audit: deps.audit, clock, cursorSecret: deps.cursorSecret };
   addModelRoutes(server.published, { catalogue: deps.catalogue, offeredSince: Math.floor(clock.now() / 1000) });
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
+  addUsageSummaryRoutes(server.published, { ...shared, recorder: usage.recorder });
   addRequestRoutes(server.published, { ...shared, recorder: usage.recorder });
   const budgets = { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger };
   addBudgetRoutes(server.published, budgets);

@@ -1,7 +1,8 @@
 import { RequestPage, RequestParams, RequestsQuery, RequestStory } from "@nexus/contracts/requests";
-import { assert, type Clock, Problem, uuidOf } from "@nexus/core";
+import { type Clock, Problem, uuidOf } from "@nexus/core";
 import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
-import { type App, type Caller, callerOf, isAdmin } from "@nexus/http";
+import { type App, type Caller, callerOf } from "@nexus/http";
+import { narrowed, rowId, seenBy, spanOf } from "../usage/seen-by.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { presentRequest } from "./present-request.ts";
 import { listRequests, type RequestFilter } from "./requests.store.ts";
@@ -16,7 +17,6 @@ interface RequestDeps {
 
 const config = { permission: "scope:usage:read" } as const;
 const tags = ["usage"];
-const thirtyDaysMs = 30 * 86_400_000;
 
 export function addRequestRoutes(app: App, deps: RequestDeps): void {
   app.route({
@@ -66,36 +66,18 @@ export function addRequestRoutes(app: App, deps: RequestDeps): void {
   });
 }
 
-/** The part of all requests that a caller may see; uuids. */
-function seenBy(caller: Caller): { organizationId: string | undefined; keyId: string | undefined } {
-  assert(caller.kind !== "service", "the routes let no services in");
-  if (isAdmin(caller)) return { organizationId: undefined, keyId: undefined };
-  const keyId = caller.kind === "key" ? rowId("key", caller.keyId) : undefined;
-  return { organizationId: rowId("organization", caller.organizationId), keyId };
-}
-
-/** What a caller may see, narrowed to what it asks for. Another's organization or key is not there. */
 function filterOf(caller: Caller, query: RequestsQuery, now: number): RequestFilter {
-  const seen = seenBy(caller);
-  const organizationId = rowId("organization", query.organization_id);
-  const keyId = rowId("key", query.key_id);
-  const isOthers = (mine: string | undefined, asked: string | undefined) =>
-    mine !== undefined && asked !== undefined && mine !== asked;
-  if (isOthers(seen.organizationId, organizationId) || isOthers(seen.keyId, keyId)) throw new Problem("not_found");
-  const to = query.to === undefined ? new Date(now + 1) : new Date(query.to);
-  const { model, provider, outcome, session, tag } = query;
+  const { model, provider, outcome, session, tag, user_id: userId, min_cost_nanos: minCost } = query;
   return {
-    organizationId: seen.organizationId ?? organizationId,
-    keyId: seen.keyId ?? keyId,
-    userId: rowId("user", query.user_id),
+    ...narrowed(caller, query),
+    ...spanOf(query, now),
+    userId: rowId("user", userId),
     model,
     provider,
     outcome,
     session,
     tag,
-    minCost: query.min_cost_nanos === undefined ? undefined : atMostStored(BigInt(query.min_cost_nanos)),
-    from: query.from === undefined ? new Date(to.getTime() - thirtyDaysMs) : new Date(query.from),
-    to,
+    minCost: minCost === undefined ? undefined : atMostStored(BigInt(minCost)),
   };
 }
 
@@ -103,11 +85,4 @@ function filterOf(caller: Caller, query: RequestsQuery, now: number): RequestFil
 function atMostStored(nanos: bigint): bigint {
   const most = 2n ** 63n - 1n;
   return nanos < most ? nanos : most;
-}
-
-function rowId(kind: "organization" | "key" | "user", id: string | undefined): string | undefined {
-  if (id === undefined) return undefined;
-  const uuid = uuidOf(kind, id);
-  if (uuid === undefined) throw new Problem("not_found");
-  return uuid;
 }

@@ -8,6 +8,7 @@ import type { Logger } from "@nexus/telemetry";
 import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { Journal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
+import { dropOldMinutes } from "./rollups.store.ts";
 import { ownSpool } from "./spool-owner.ts";
 import { UsageRecorder } from "./usage-recorder.ts";
 import { keyOf, type UsageRow, writeRow } from "./usage-row.ts";
@@ -53,7 +54,7 @@ export async function openUsage(options: UsageOptions): Promise<Usage> {
     setAside,
   });
   const care = every(neighbourCareMs, () => replayJournals({ db, audit, directory, processId, logger, setAside }), logger);
-  const partitions = every(partitionCareMs, () => ensureMonthPartitions(db), logger);
+  const partitions = every(partitionCareMs, () => keepTables(db), logger);
   await Promise.all([care.once(), partitions.once()]);
   return {
     processId,
@@ -71,6 +72,14 @@ export async function openUsage(options: UsageOptions): Promise<Usage> {
       await owner.close();
     },
   };
+}
+
+/** Of the rollups, minutes are for looking at what happens now; hours stay. */
+const minutesKeptDays = 8;
+
+async function keepTables(db: Db): Promise<void> {
+  await ensureMonthPartitions(db);
+  await dropOldMinutes(db, { keptDays: minutesKeptDays });
 }
 
 /** Rows that PostgreSQL will never take are kept for a person to look at. */

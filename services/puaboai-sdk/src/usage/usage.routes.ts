@@ -1,9 +1,10 @@
 import { UsagePage, UsageQuery } from "@nexus/contracts/usage";
-import { assert, type Clock, Problem, uuidOf } from "@nexus/core";
+import type { Clock } from "@nexus/core";
 import { type Db, decodeCursor, encodeCursor } from "@nexus/db";
-import { type App, type Caller, callerOf, isAdmin } from "@nexus/http";
+import { type App, callerOf } from "@nexus/http";
 import { presentUsage } from "./present-usage.ts";
-import { listUsage, sumUsage, type UsageFilter } from "./read-usage.store.ts";
+import { listUsage, sumUsage } from "./read-usage.store.ts";
+import { narrowed, spanOf } from "./seen-by.ts";
 import type { UsageRecorder } from "./usage-recorder.ts";
 
 interface UsageDeps {
@@ -12,8 +13,6 @@ interface UsageDeps {
   cursorSecret: Buffer;
   recorder: UsageRecorder;
 }
-
-const thirtyDaysMs = 30 * 86_400_000;
 
 export function addUsageRoutes(app: App, deps: UsageDeps): void {
   app.route({
@@ -28,7 +27,8 @@ export function addUsageRoutes(app: App, deps: UsageDeps): void {
     },
     handler: async (request) => {
       const { limit = 20, cursor } = request.query;
-      const filter = filterOf(callerOf(request), request.query, deps.clock.now());
+      const { query } = request;
+      const filter = { ...narrowed(callerOf(request), query), ...spanOf(query, deps.clock.now()), model: query.model };
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       // Whoever asks after their call sees it: what this process has finished is brought in first.
       await deps.recorder.flush();
@@ -46,29 +46,6 @@ export function addUsageRoutes(app: App, deps: UsageDeps): void {
       };
     },
   });
-}
-
-/** What a caller may see, narrowed to what it asks for. Another's organization or key is not there. */
-function filterOf(caller: Caller, query: UsageQuery, now: number): UsageFilter {
-  assert(caller.kind !== "service", "the route lets no services in");
-  const to = query.to === undefined ? new Date(now + 1) : new Date(query.to);
-  const from = query.from === undefined ? new Date(to.getTime() - thirtyDaysMs) : new Date(query.from);
-  const { model } = query;
-  const asked = { organizationId: query.organization_id, keyId: query.key_id };
-  if (isAdmin(caller)) {
-    return { organizationId: rowId("organization", asked.organizationId), keyId: rowId("key", asked.keyId), model, from, to };
-  }
-  if (asked.organizationId !== undefined && asked.organizationId !== caller.organizationId) throw new Problem("not_found");
-  if (caller.kind === "key" && asked.keyId !== undefined && asked.keyId !== caller.keyId) throw new Problem("not_found");
-  const keyId = rowId("key", caller.kind === "key" ? caller.keyId : asked.keyId);
-  return { organizationId: rowId("organization", caller.organizationId), keyId, model, from, to };
-}
-
-function rowId(kind: "organization" | "key", id: string | undefined): string | undefined {
-  if (id === undefined) return undefined;
-  const uuid = uuidOf(kind, id);
-  if (uuid === undefined) throw new Problem("not_found");
-  return uuid;
 }
 
 function presentTotals(totals: Awaited<ReturnType<typeof sumUsage>>) {

@@ -2,6 +2,7 @@ import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 import type { Charge } from "../budgets/settle-budgets.ts";
 import { sharedJson, withMembers } from "../json/shared-json.ts";
+import { countInserted } from "./rollups.store.ts";
 import { unitsDocument } from "./units.ts";
 import type { UsageRow } from "./usage-row.ts";
 
@@ -28,8 +29,8 @@ export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Ma
     WITH inserted AS (
       INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
       ON CONFLICT (occurred_at, request_id, attempt) DO NOTHING
-      RETURNING account_ids, cost_nanos, outcome
-    )
+      RETURNING *
+    ), ${countInserted}
     SELECT id, sum(cost_nanos)::bigint AS cost, bool_or(outcome = 'overrun') AS overran
     FROM inserted CROSS JOIN unnest(account_ids) AS id GROUP BY id`.execute(db);
   return new Map(result.rows.map(({ id, cost, overran }) => [id, { cost, overran }]));
