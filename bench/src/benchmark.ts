@@ -4,6 +4,8 @@ export interface RunOptions {
   rounds: number;
   /** Of load, for each side of a round. */
   seconds: number;
+  /** How many of what it is about, where a benchmark counts: streams, requests, calls. Without it: its own number. */
+  size?: number;
   /** Progress, for people; never part of the result. */
   log: (sentence: string) => void;
 }
@@ -47,6 +49,8 @@ export interface Benchmark {
   what: string;
   against: string;
   bar: string;
+  /** What a rate counts; "request" unless told. */
+  counts?: string;
   run(options: RunOptions): Promise<Outcome>;
 }
 
@@ -57,6 +61,7 @@ export interface Result {
   bar: string;
   met: boolean;
   against: string;
+  counts: string;
   parts: Part[];
   rounds: Round[];
   conditions: Record<string, string | number>;
@@ -71,6 +76,7 @@ export function resultOf(benchmark: Benchmark, outcome: Outcome): Result {
     bar: benchmark.bar,
     met: outcome.parts.every((part) => part.met),
     against: benchmark.against,
+    counts: benchmark.counts ?? "request",
     parts: outcome.parts,
     rounds: outcome.rounds,
     conditions: outcome.conditions,
@@ -90,6 +96,11 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2;
+}
+
+/** For what is told and held against nothing. */
+export function reported(name: string, value: number, unit: string): Part {
+  return { name, value: rounded(value), unit, bar: "reported", met: true };
 }
 
 /** Three digits that mean something. */

@@ -15,7 +15,11 @@ it("--list names every benchmark with what, against and bar", async () => {
     "keys-limits",
     "keys-revoke",
     "gateway-chat",
+    "gateway-portkey",
     "gateway-stream",
+    "gateway-streams",
+    "gateway-start",
+    "memory",
   ]);
   for (const one of listed) expect(Object.keys(one)).toEqual(["id", "what", "against", "bar"]);
   const table = await bench("--list");
@@ -25,7 +29,18 @@ it("--list names every benchmark with what, against and bar", async () => {
 
 it("--json prints one object with the value, the bar, every round and the conditions", async () => {
   const result = JSON.parse(await bench("keys-verify-process", "--json", "--rounds", "1", "--seconds", "0.05")) as Result;
-  expect(Object.keys(result)).toEqual(["id", "value", "unit", "bar", "met", "against", "parts", "rounds", "conditions"]);
+  expect(Object.keys(result)).toEqual([
+    "id",
+    "value",
+    "unit",
+    "bar",
+    "met",
+    "against",
+    "counts",
+    "parts",
+    "rounds",
+    "conditions",
+  ]);
   expect(result).toMatchObject({ id: "keys-verify-process", value: expect.any(Number), met: expect.any(Boolean) });
   expect(result.value).toBeGreaterThan(0);
   expect(result.parts[0]!.value).toBe(result.value);
@@ -34,7 +49,7 @@ it("--json prints one object with the value, the bar, every round and the condit
   for (const name of ["machine", "node", "commit", "concurrency", "rounds"]) expect(result.conditions).toHaveProperty(name);
 });
 
-it.each(["no-such-id", "", "keys-verify-process --rounds 0", "keys-verify-process keys-verify-http"])(
+it.each(["no-such-id", "", "keys-verify-process --rounds 0", "memory --size 0", "keys-verify-process keys-verify-http"])(
   "bench %j is a wrong call, told with exit code 2",
   async (line) => {
     await expect(bench(...line.split(" ").filter(Boolean))).rejects.toMatchObject({

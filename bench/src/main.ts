@@ -1,14 +1,18 @@
-/** `npm run bench -- ID [--json] [--rounds n] [--seconds n]` and `npm run bench -- --list [--json]`. */
+/** `npm run bench -- ID [--json] [--rounds n] [--seconds n] [--size n]` and `npm run bench -- --list [--json]`. */
 import { parseArgs } from "node:util";
-import { type Benchmark, resultOf } from "./benchmark.ts";
+import { type Benchmark, resultOf, type RunOptions } from "./benchmark.ts";
 import { gatewayChat } from "./benchmarks/gateway-chat.ts";
+import { gatewayPortkey } from "./benchmarks/gateway-portkey.ts";
+import { gatewayStart } from "./benchmarks/gateway-start.ts";
 import { gatewayStream } from "./benchmarks/gateway-stream.ts";
+import { gatewayStreams } from "./benchmarks/gateway-streams.ts";
 import { keysLimits } from "./benchmarks/keys-limits.ts";
 import { keysMemory } from "./benchmarks/keys-memory.ts";
 import { keysRevoke } from "./benchmarks/keys-revoke.ts";
 import { keysVerifyBatch } from "./benchmarks/keys-verify-batch.ts";
 import { keysVerifyHttp } from "./benchmarks/keys-verify-http.ts";
 import { keysVerifyProcess } from "./benchmarks/keys-verify-process.ts";
+import { memory } from "./benchmarks/memory.ts";
 import { listTable, resultTable } from "./report.ts";
 
 const benchmarks: readonly Benchmark[] = [
@@ -19,7 +23,11 @@ const benchmarks: readonly Benchmark[] = [
   keysLimits,
   keysRevoke,
   gatewayChat,
+  gatewayPortkey,
   gatewayStream,
+  gatewayStreams,
+  gatewayStart,
+  memory,
 ];
 
 async function main(): Promise<number> {
@@ -30,6 +38,7 @@ async function main(): Promise<number> {
       json: { type: "boolean", default: false },
       rounds: { type: "string", default: "7" },
       seconds: { type: "string", default: "3" },
+      size: { type: "string" },
     },
   });
   if (values.list) {
@@ -38,15 +47,22 @@ async function main(): Promise<number> {
     return 0;
   }
   const benchmark = benchmarks.find(({ id }) => id === positionals[0]);
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  if (!benchmark || positionals.length !== 1 || !(rounds >= 1 && rounds <= 100) || !(seconds > 0 && seconds <= 60)) {
-    console.error(`usage: npm run bench -- ID [--json] [--rounds 1–100] [--seconds up to 60]\n\n${listTable(benchmarks)}`);
+  const options = runOptions(values);
+  if (!benchmark || positionals.length !== 1 || !options) {
+    const line = "npm run bench -- ID [--json] [--rounds 1–100] [--seconds up to 60] [--size up to 10,000,000]";
+    console.error(`usage: ${line}\n\n${listTable(benchmarks)}`);
     return 2;
   }
-  const log = (sentence: string): void => console.error(sentence);
-  const result = resultOf(benchmark, await benchmark.run({ rounds: Math.floor(rounds), seconds, log }));
+  const result = resultOf(benchmark, await benchmark.run(options));
   console.log(values.json ? JSON.stringify(result) : resultTable(result));
   return 0;
+}
+
+function runOptions(values: { rounds: string; seconds: string; size?: string | undefined }): RunOptions | undefined {
+  const [rounds, seconds, size] = [Number(values.rounds), Number(values.seconds), Number(values.size ?? 1)];
+  if (!(rounds >= 1 && rounds <= 100) || !(seconds > 0 && seconds <= 60) || !(size >= 1 && size <= 10_000_000)) return undefined;
+  const log = (sentence: string): void => console.error(sentence);
+  return { rounds: Math.floor(rounds), seconds, ...(values.size === undefined ? {} : { size: Math.floor(size) }), log };
 }
 
 process.exitCode = await main();

@@ -1,5 +1,11 @@
 import { readFileSync } from "node:fs";
 
+/** Resident memory of a process, in bytes (proc(5), /proc/pid/status, VmRSS). */
+export function rssBytesOf(pid: number): number {
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kibibytes) * 1024;
+}
+
 /** Linux counts in hundredths of a second (USER_HZ), on every architecture that Node runs on. */
 const microsPerTick = 10_000;
 

@@ -21,7 +21,10 @@ export function resultTable(result: Result): string {
   const parts = result.parts.map((part) => [part.name, `${part.value} ${part.unit}`, part.bar, part.met ? "yes" : "no"]);
   return [
     `${result.id}: ${result.met ? "met" : "not met"} (against ${result.against})`,
-    table([["median of the rounds", "requests/s", "CPU µs/request", "p50 ms", "p99 ms", "first byte ms", "errors"], ...sides]),
+    table([
+      ["median of the rounds", `${result.counts}s/s`, `CPU µs/${result.counts}`, "p50 ms", "p99 ms", "first byte ms", "errors"],
+      ...sides,
+    ]),
     table([["promise", "measured", "bar", "met"], ...parts]),
     table(Object.entries(result.conditions).map(([name, value]) => [name, String(value)])),
   ].join("\n\n");

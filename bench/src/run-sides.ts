@@ -17,9 +17,13 @@ const warmUpMs = 8000;
 
 const loadProgram = new URL("load/main.ts", import.meta.url).pathname;
 
+export function startLoad(): Child {
+  return forkProgram(loadProgram);
+}
+
 /** @param connections one set of samples for each of these concurrencies */
 export async function runSides(sides: readonly Side[], connections: readonly number[], options: RunOptions): Promise<Round[]> {
-  const load = forkProgram(loadProgram);
+  const load = startLoad();
   try {
     for (const side of sides) await sendLoad(load, { ...side.job, connections: 32, durationMs: warmUpMs });
     const rounds: Round[] = [];
@@ -54,7 +58,8 @@ async function sampleOf(load: Child, side: Side, connections: number, options: R
   };
 }
 
-async function sendLoad(load: Child, job: LoadJob): Promise<LoadReport> {
+/** One piece of load, to its end. */
+export async function sendLoad(load: Child, job: LoadJob): Promise<LoadReport> {
   load.process.send(job);
   // `once` must not outlive the answer: a benchmark asks a hundred times.
   const answered = new AbortController();

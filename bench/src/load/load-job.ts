@@ -3,7 +3,10 @@ export interface LoadJob {
   headers: Record<string, string>;
   body: string;
   connections: number;
+  /** At most so long. */
   durationMs: number;
+  /** At most so many; without it only the time ends it. */
+  requests?: number;
 }
 
 export interface LoadReport {

@@ -7,11 +7,13 @@ interface Counts {
   firstBytes: number[];
   reads: number[];
   errors: number;
+  /** Requests that may still be sent. */
+  left: number;
 }
 
 /** Keeps `connections` requests under way until the time is over; each connection sends its next when its last is answered. */
 export async function runLoad(job: LoadJob): Promise<LoadReport> {
-  const counts: Counts = { latencies: [], firstBytes: [], reads: [], errors: 0 };
+  const counts: Counts = { latencies: [], firstBytes: [], reads: [], errors: 0, left: job.requests ?? Infinity };
   const start = performance.now();
   const until = start + job.durationMs;
   await Promise.all(Array.from({ length: job.connections }, () => runConnection(job, counts, until)));
@@ -34,10 +36,11 @@ function runConnection(job: LoadJob, counts: Counts, until: number): Promise<voi
     let sentAt = 0;
     const socket: Socket = connect({ host: hostname, port: Number(port), noDelay: true });
     const send = (): void => {
-      if (performance.now() >= until) {
+      if (performance.now() >= until || counts.left <= 0) {
         socket.end();
         return;
       }
+      counts.left--;
       sentAt = performance.now();
       socket.write(request);
     };

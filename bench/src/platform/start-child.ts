@@ -1,4 +1,4 @@
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, fork, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { waitFor } from "@nexus/testing";
 
@@ -24,15 +24,30 @@ export async function forkServer(file: string, args: readonly string[] = []): Pr
 
 /** A service as it is deployed: its own `main.ts`, its settings from the environment, its log to nowhere. */
 export async function startService(name: string, port: number, env: Record<string, string>): Promise<Child> {
-  const child = spawn(process.execPath, [`services/${name}/src/main.ts`], {
+  return await untilReady(launchService(name, port, env), `http://127.0.0.1:${port}/readyz`, name);
+}
+
+/** The same, without waiting until it answers. */
+export function launchService(name: string, port: number, env: Record<string, string>): Child {
+  return spawnNode([`services/${name}/src/main.ts`], { ...env, PORT: String(port) });
+}
+
+/** A program on this very Node, its output to nowhere. */
+export function spawnNode(args: readonly string[], env: Record<string, string>): Child {
+  const options: SpawnOptions = {
     cwd: root,
-    env: { PATH: process.env["PATH"] ?? "", ...env, PORT: String(port) },
+    env: { PATH: process.env["PATH"] ?? "", ...env },
     stdio: ["ignore", "ignore", "inherit"],
-  });
-  const running = childOf(child);
+  };
+  return childOf(spawn(process.execPath, args, options));
+}
+
+/** Waits for the first 200; stops what does not come up. */
+export async function untilReady(running: Child, url: string, name: string): Promise<Child> {
   const ready = async (): Promise<boolean> => {
-    if (child.exitCode !== null) throw new Error(`${name} ended with code ${child.exitCode}`);
-    return (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 200;
+    const { exitCode } = running.process;
+    if (exitCode !== null) throw new Error(`${name} ended with code ${exitCode}`);
+    return (await fetch(url)).status === 200;
   };
   try {
     await waitFor(ready, { timeoutMs: 20_000, what: name });
