@@ -88,6 +88,7 @@ function callDeps(deps: Deps): CallDeps {
     },
     recorder: usage.recorder,
     budgets: deps.budgets,
+    measure: deps.callMetrics,
     translate: (error) => toProblem(error, translate),
     logRefusal: (fields, message) => logger.warn(fields, message),
     bodyLimitBytes: config.NEXUS_MAX_BODY_BYTES,

@@ -28,6 +28,7 @@ import { LiveConfiguration } from "./configuration/live-configuration.ts";
 import { discoverLocalServers } from "./embedded/discover-local-servers.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
+import { type CallMetrics, openCallMetrics } from "./metrics/call-metrics.ts";
 import { PriceBook } from "./prices/price-book.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
@@ -55,6 +56,7 @@ export interface Deps {
   configuration: LiveConfiguration;
   /** What is set by API. */
   entries: EntryFollower;
+  callMetrics: CallMetrics;
   usage: Usage;
   budgets: Budgets;
   priceBook: PriceBook;
@@ -139,6 +141,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     vault,
     configuration,
     entries,
+    callMetrics: measureCalls(metrics, configuration),
     catalogue,
     usage,
     budgets,
@@ -146,6 +149,12 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     gate,
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
+}
+
+function measureCalls(metrics: Metrics, configuration: LiveConfiguration): CallMetrics {
+  const measured = openCallMetrics(metrics);
+  configuration.onReplaced(() => measured.keepOnly(configuration.current.offer.catalogue.all()));
+  return measured;
 }
 
 type PriceTools = ConstructorParameters<typeof PriceBook>[0] & {

@@ -3,6 +3,7 @@ import { type Clock, type NanoDollars, Problem, type RequestId, uuidOf } from "@
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
+import type { CallMetrics } from "../metrics/call-metrics.ts";
 import type { ModelPrice } from "../settings/dated-prices.ts";
 import { priceDocument } from "../settings/price-document.ts";
 import { type Bound, boundCost, priceOf, withSound } from "../settings/price.ts";
@@ -14,6 +15,7 @@ export interface LedgerDeps {
   clock: Clock;
   recorder: UsageRecorder;
   budgets: Pick<Budgets, "reserve">;
+  measure: Pick<CallMetrics, "ended" | "fellBack">;
 }
 
 export interface CallOrigin {
@@ -64,7 +66,9 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   const elapsedMs = () => Math.round(deps.clock.monotonic() - startedAt);
   const row = emptyRow(origin, deps.clock.now());
   // The price that held when the call was routed is what it is charged, whatever holds when it ends.
-  let model: { id: string; price: ModelPrice } | undefined;
+  let model: { id: string; price: ModelPrice; chosen: Model } | undefined;
+  let sentAt: number | undefined;
+  let firstByteAt: number | undefined;
   let bound: Bound = noTokens;
   let reservation: Reservation | undefined;
   let begun = false;
@@ -72,7 +76,9 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
 
   function close(change: Partial<UsageRow>): void {
     ended = true;
-    Object.assign(row, change, { durationMs: elapsedMs() });
+    const endedAt = deps.clock.monotonic();
+    Object.assign(row, change, { durationMs: Math.round(endedAt - startedAt) });
+    if (model) deps.measure.ended(model.chosen, row, { startedAt, sentAt, firstByteAt, endedAt });
     deps.recorder[begun || reservation ? "finish" : "refuse"]({ ...row });
     reservation?.settle(row.cost);
   }
@@ -84,7 +90,8 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       row.stream = stream;
     },
     routed(chosen) {
-      model = { id: chosen.id, price: chosen.price };
+      model = { id: chosen.id, price: chosen.price, chosen };
+      if (row.attempt > 1) deps.measure.fellBack(chosen, origin.endpoint);
       Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
     },
     note: (told) => void Object.assign(row, told),
@@ -93,9 +100,12 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       if (model) reservation = await setAside(deps, origin, row, { bound, ...model });
       await deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       begun = true;
+      sentAt = deps.clock.monotonic();
     },
     firstByte() {
-      row.firstByteMs ??= elapsedMs();
+      if (firstByteAt !== undefined) return;
+      firstByteAt = deps.clock.monotonic();
+      row.firstByteMs = Math.round(firstByteAt - startedAt);
     },
     finish(end) {
       if (ended) return row.cost;
