@@ -36,6 +36,7 @@ export class PriceBook {
   #stored: readonly StoredPrice[] = [];
   #nextMoment = Infinity;
   #loading: Promise<void> | undefined;
+  #turn: Promise<void> = Promise.resolve();
   #isStale = false;
 
   constructor(deps: BookDeps) {
@@ -66,8 +67,13 @@ export class PriceBook {
 
   /** Reads what was set. @throws PostgreSQL's error */
   async load(): Promise<void> {
-    this.#stored = await findStandingPrices(this.#deps.db, new Date(this.#deps.clock.now()));
-    this.apply();
+    // One after the other: what was read earlier never takes the place of what was read later.
+    const turn = this.#turn.then(async () => {
+      this.#stored = await findStandingPrices(this.#deps.db, new Date(this.#deps.clock.now()));
+      this.apply();
+    });
+    this.#turn = turn.catch(() => {});
+    await turn;
   }
 
   /** Brings the models to what holds now, as after they were replaced by others. */
