@@ -108,7 +108,7 @@ const personal: readonly string[] = [
   `WhatsApp ${mark("phone", "+5511987654321")} ok?`,
   `office: ${mark("phone", "212.555.0187")}, fax ${mark("phone", "(212) 555-0188")}`,
   `Call ${mark("phone", "+1 (650) 253-0000")} now`,
-  `${mark("phone", "+44 20 7946 0958")}`,
+  mark("phone", "+44 20 7946 0958"),
 ];
 
 const harmless: readonly string[] = [

@@ -80,7 +80,7 @@ function readGuardrail(file: YamlFile, fields: YamlFields, known: ReadonlySet<st
     isKnown: isOrganization,
     what: "the id of an organization",
   });
-  const special = kind === "http" ? readHttp(fields) : readDetector(file, fields);
+  const special = kind === "http" ? readHttp(file, fields) : readDetector(file, fields);
   if (!name || !on || !kind || !action || !onFailure || !special) return undefined;
   return { name, on, action, onFailure, timeoutMs, models, organizations, ...special };
 }
@@ -101,7 +101,7 @@ function readDetector(file: YamlFile, fields: YamlFields): Pick<DetectorSettings
   return { kind: "detector", detects: [...new Set(detects)] };
 }
 
-function readHttp(fields: YamlFields): Omit<HttpGuardrailSettings, keyof GuardrailCommon> | undefined {
+function readHttp(file: YamlFile, fields: YamlFields): Omit<HttpGuardrailSettings, keyof GuardrailCommon> | undefined {
   const allowsPrivateNetwork = fields.flagOr("allow_private_network", false);
   const url = readUrl(fields, allowsPrivateNetwork);
   const env = fields.optionalText("secret_env", {
@@ -117,6 +117,8 @@ function readHttp(fields: YamlFields): Omit<HttpGuardrailSettings, keyof Guardra
   const maxBytes = fields.integerOr("max_bytes", 1024 * 1024, { min: 1024, max: 64 * 1024 * 1024 });
   const maxConcurrent = fields.integerOr("max_concurrent", 100, { min: 1, max: 10_000 });
   const secret = env === undefined ? path && { file: path } : { env };
+  const fault = secret && file.faultOfSecret?.(secret);
+  if (fault) fields.refuse(env === undefined ? "secret_file" : "secret_env", `names a secret that ${fault}`);
   return url && secret ? { kind: "http", url, allowsPrivateNetwork, secret, maxBytes, maxConcurrent } : undefined;
 }
 

@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { ConfigError, type Environment } from "@nexus/config";
 import { assert, type Clock } from "@nexus/core";
-import { faultOfSecret } from "../settings/provider-secrets.ts";
+import { faultOfSecret, readSecret } from "../settings/provider-secrets.ts";
 import { detectorGuardrail } from "./detector-guardrail.ts";
 import type { GuardrailSettings, HttpGuardrailSettings } from "./guardrail-settings.ts";
 import type { Guardrail } from "./guardrail.ts";
@@ -39,19 +38,11 @@ function readSecrets(settings: readonly GuardrailSettings[], environment: Enviro
   const secrets = new Map<string, string>();
   for (const { name, secret } of settings.filter((one): one is HttpGuardrailSettings => one.kind === "http")) {
     const where = "env" in secret ? secret.env : secret.file;
-    const value = "env" in secret ? environment[secret.env] : readSecretFile(secret.file);
+    const value = readSecret(secret, environment);
     const detail = faultOfSecret(value) ?? ((value?.length ?? 0) < 16 ? "is shorter than 16 characters" : undefined);
     if (detail) faults.push(`${where} ${detail}: the secret of the guardrail ${name} in gateway.yaml`);
     else secrets.set(name, value ?? "");
   }
   if (faults.length > 0) throw new ConfigError(faults);
   return secrets;
-}
-
-function readSecretFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return undefined;
-  }
 }

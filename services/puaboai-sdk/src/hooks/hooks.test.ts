@@ -1,4 +1,6 @@
 /** Guardrails and kept answers together, with limits, a large text and a cache that is full: on a real gateway and a real Redis. */
+import { writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
 import { openRedis } from "@nexus/redis";
@@ -36,19 +38,25 @@ beforeEach(() => {
   provider.answerWith(chatAnswer());
 });
 
+const usual = () => ({ redisUrl: redis.target.url, path: scene.writeSettings("") });
+
 /** A gateway of its own on the same Redis, with these guardrails. */
-async function start(guardrails: string): Promise<RunningService> {
-  const yaml = `
-providers: { fake: { base_url: "${provider.baseUrl}", allow_private_network: true } }
-models:
-  - { id: kept, provider: fake, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free, cache: { ttl_seconds: 600 } }
-${guardrails}`;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml), REDIS_URL: redis.target.url };
-  const own = { ...env, NEXUS_SPOOL_DIR: `${scene.directory}/spool-${newUuid()}` };
+async function start(guardrails: string, { redisUrl, path } = usual()): Promise<RunningService> {
+  writeFileSync(path, settingsWith(guardrails));
+  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: path, REDIS_URL: redisUrl };
+  const own = { ...env, NEXUS_GATEWAY_CONFIG_SECONDS: "1", NEXUS_SPOOL_DIR: `${scene.directory}/spool-${newUuid()}` };
   const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
   const gateway = await startService({ ...loadConfig(configSchema, own, configRules), PORT: 0 }, { logger });
   gateways.push(gateway);
   return gateway;
+}
+
+function settingsWith(guardrails: string): string {
+  return `
+providers: { fake: { base_url: "${provider.baseUrl}", allow_private_network: true } }
+models:
+  - { id: kept, provider: fake, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free, cache: { ttl_seconds: 600 } }
+${guardrails}`;
 }
 
 function call(gateway: RunningService, key: string, say: string, stream = false): Promise<Response> {
@@ -82,6 +90,51 @@ test("a hit counts against the key's limits as any call", async () => {
   }
   expect(statuses.filter((status) => status === 200)).toHaveLength(4);
   expect(statuses.slice(-2)).toEqual([429, 429]);
+});
+
+test("guardrails change with gateway.yaml while calls run, and a faulty file changes nothing", async () => {
+  const given = usual();
+  const gateway = await start("", given);
+  const { key } = await scene.issueKey();
+  const mail = () => call(gateway, key, "mail me@example.com");
+  expect((await mail()).status).toBe(200);
+  writeFileSync(given.path, settingsWith("guardrails: [{ name: strict, kind: detector, on: input, action: block }]"));
+  await waitFor(async () => (await mail()).status === 400);
+  writeFileSync(given.path, settingsWith("guardrails: [{ name: strict, kind: detector, on: input, action: never }]"));
+  await waitFor(async () => (await (await fetch(`${gateway.internalUrl}/metrics`)).text()).includes("configuration_refused 1"));
+  expect((await mail()).status).toBe(400);
+  writeFileSync(given.path, settingsWith(""));
+  await waitFor(async () => (await mail()).status === 200);
+});
+
+test("a Redis that is slow is not waited for", async () => {
+  const slowMs = 3000;
+  const target = new URL(redis.target.url);
+  const real = Number(target.port);
+  const proxy = createServer((client) => {
+    const server = connect(real, target.hostname);
+    client.pipe(server);
+    server.on("data", (chunk: Buffer) => setTimeout(() => client.write(chunk), isSlow ? slowMs : 0));
+    client.on("error", () => server.destroy()).on("close", () => server.destroy());
+    server.on("error", () => client.destroy());
+  });
+  let isSlow = false;
+  await new Promise<void>((resolve) => void proxy.listen(0, "127.0.0.1", resolve));
+  target.port = String((proxy.address() as AddressInfo).port);
+  const gateway = await start("", { ...usual(), redisUrl: target.href });
+  const { key } = await scene.issueKey();
+  await untilHit(gateway, key, "slowly");
+  isSlow = true;
+  for (let at = 0; at < 3; at++) {
+    const started = performance.now();
+    const answer = await call(gateway, key, "slowly");
+    expect([answer.status, cacheSaid(answer)]).toEqual([200, "miss"]);
+    expect(performance.now() - started).toBeLessThan(slowMs / 2);
+    await answer.text();
+  }
+  isSlow = false;
+  await untilHit(gateway, key, "slowly");
+  proxy.close();
 });
 
 describe("guardrails before and behind the cache", () => {
