@@ -61,6 +61,7 @@ function pointerOf(bytes: Buffer, containers: readonly Container[]): string {
 }
 
 function wordAt(bytes: Buffer, { start, end }: Span): string {
-  const name = end - start <= 42 ? bytes.toString("latin1", start + 1, end - 1) : "";
+  // Six bytes for each character, where all are escaped.
+  const name = end - start <= 242 ? textOf(bytes, start, end) : "";
   return /^[a-z_]{1,40}$/i.test(name) ? name : "*";
 }
