@@ -105,14 +105,8 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   const [metrics, gate] = [createMetrics({ service: "puaboai-sdk" }), openCallGate()];
   const configuration = await openConfiguration(config, { ...tools, clock, metrics, vault, gate }, opened);
   const usage = await openMetering(config, { db: database.db, audit, logger, gate }, opened);
-  const budgets = new Budgets({
-    db: database.db,
-    audit,
-    clock,
-    logger,
-    processId: usage.processId,
-    defaultBudget: config.NEXUS_DEFAULT_BUDGET_NANOS,
-  });
+  const defaultBudget = config.NEXUS_DEFAULT_BUDGET_NANOS;
+  const budgets = new Budgets({ db: database.db, audit, clock, logger, processId: usage.processId, defaultBudget });
   opened.push(async () => budgets.close());
   openBudgetWebhook(config, { db: database.db, logger }, opened);
   const keys = openKeys(config, { db: database.db, serviceToken: serviceTokens.own, logger, clock }, opened);

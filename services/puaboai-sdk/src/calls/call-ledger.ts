@@ -67,11 +67,11 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
   const row = emptyRow(origin, deps.clock.now());
   // The price that held when the call was routed is what it is charged, whatever holds when it ends.
   let model: { id: string; price: ModelPrice; chosen: Model } | undefined;
+  /** When the call went to whoever answers it: from here on it may cost. */
   let sentAt: number | undefined;
   let firstByteAt: number | undefined;
   let bound: Bound = noTokens;
   let reservation: Reservation | undefined;
-  let begun = false;
   let ended = false;
 
   function close(change: Partial<UsageRow>): void {
@@ -79,7 +79,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     const endedAt = deps.clock.monotonic();
     Object.assign(row, change, { durationMs: Math.round(endedAt - startedAt) });
     if (model) deps.measure.ended(model.chosen, row, { startedAt, sentAt, firstByteAt, endedAt });
-    deps.recorder[begun || reservation ? "finish" : "refuse"]({ ...row });
+    deps.recorder[sentAt !== undefined || reservation ? "finish" : "refuse"]({ ...row });
     reservation?.settle(row.cost);
   }
 
@@ -99,7 +99,6 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       bound = tokens;
       if (model) reservation = await setAside(deps, origin, row, { bound, ...model });
       await deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
-      begun = true;
       sentAt = deps.clock.monotonic();
     },
     firstByte() {
@@ -109,16 +108,9 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     },
     finish(end) {
       if (ended) return row.cost;
-      const tokens = tokensOf(end.usage, begun ? bound : noTokens);
+      const tokens = tokensOf(end.usage, sentAt === undefined ? noTokens : bound);
       const charge = chargeOf(model?.price, end, { tokens: withSound(tokens, bound), reserved: row.reserved });
-      close({
-        outcome: charge > row.reserved ? "overrun" : end.outcome,
-        httpStatus: end.httpStatus,
-        errorCode: end.errorCode ?? null,
-        ...tokenColumns(tokens),
-        usageSource: end.usage.source,
-        cost: charge,
-      });
+      close(endColumns(end, { tokens, charge, reserved: row.reserved }));
       return charge;
     },
     refuse(problem) {
@@ -126,6 +118,20 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     },
     isEnded: () => ended,
     logFields: () => fieldsOf(row),
+  };
+}
+
+function endColumns(
+  { outcome, httpStatus, errorCode, usage }: CallEnd,
+  { tokens, charge, reserved }: { tokens: TokenUsage; charge: NanoDollars; reserved: NanoDollars },
+): Partial<UsageRow> {
+  return {
+    outcome: charge > reserved ? "overrun" : outcome,
+    httpStatus,
+    errorCode: errorCode ?? null,
+    ...tokenColumns(tokens),
+    usageSource: usage.source,
+    cost: charge,
   };
 }
 

@@ -14,7 +14,7 @@ export interface CallMetrics {
 
 type EndedRow = Pick<
   UsageRow,
-  "endpoint" | "stream" | "outcome" | "errorCode" | "inputTokens" | "outputTokens" | "usageSource" | "cost"
+  "endpoint" | "stream" | "cachedAnswer" | "outcome" | "errorCode" | "inputTokens" | "outputTokens" | "usageSource" | "cost"
 >;
 
 /** Monotonic milliseconds. */
@@ -38,14 +38,7 @@ interface Children {
 }
 
 export function openCallMetrics({ registry }: Pick<Metrics, "registry">): CallMetrics {
-  const all = {
-    duration: openHistogram(registry, genAiMetrics.operationDuration),
-    firstToken: openHistogram(registry, genAiMetrics.timeToFirstToken),
-    tokens: openHistogram(registry, genAiMetrics.tokenUsage),
-    overhead: openHistogram(registry, ownMetrics.overhead),
-    cost: openCounter(registry, ownMetrics.cost),
-    fallbacks: openCounter(registry, ownMetrics.fallbacks),
-  };
+  const all = openAll(registry);
   let children = new WeakMap<Model, Map<UsageRow["endpoint"], Children>>();
 
   function childrenOf(model: Model, endpoint: UsageRow["endpoint"]): Children {
@@ -80,6 +73,8 @@ export function openCallMetrics({ registry }: Pick<Metrics, "registry">): CallMe
   return {
     fellBack: (model, endpoint) => childrenOf(model, endpoint).fallbacks.add(1),
     ended(model, row, { startedAt, sentAt, firstByteAt, endedAt }) {
+      // Nobody was asked, and nothing consumed.
+      if (row.cachedAnswer) return;
       const own = childrenOf(model, row.endpoint);
       durationOf(model, row, own).observe((endedAt - (sentAt ?? startedAt)) / 1000);
       if (sentAt !== undefined && model.upstream) own.overhead.observe((sentAt - startedAt) / 1000);
@@ -95,6 +90,17 @@ export function openCallMetrics({ registry }: Pick<Metrics, "registry">): CallMe
       for (const one of Object.values(all)) one.keepOnly((labels) => ids.has(String(labels[attributes.requestModel])));
       children = new WeakMap();
     },
+  };
+}
+
+function openAll(registry: Metrics["registry"]) {
+  return {
+    duration: openHistogram(registry, genAiMetrics.operationDuration),
+    firstToken: openHistogram(registry, genAiMetrics.timeToFirstToken),
+    tokens: openHistogram(registry, genAiMetrics.tokenUsage),
+    overhead: openHistogram(registry, ownMetrics.overhead),
+    cost: openCounter(registry, ownMetrics.cost),
+    fallbacks: openCounter(registry, ownMetrics.fallbacks),
   };
 }
 
