@@ -2,6 +2,7 @@
 import { fieldReader } from "../json/read-fields.ts";
 import { type ObjectScan, scanObject, type Span } from "../json/scan-object.ts";
 import { setMember, type Splice, splice } from "../json/splice.ts";
+import { paidExtraNames, paidExtrasIn } from "../wire/paid-tools.ts";
 import { readRequest } from "../wire/read-request.ts";
 
 export interface ChatRequest {
@@ -39,12 +40,9 @@ const wanted: ReadonlySet<string> = new Set([
   "max_tokens",
   "max_completion_tokens",
   "n",
-  "web_search_options",
-  "service_tier",
-  "prediction",
+  "tools",
+  ...paidExtraNames,
 ]);
-/** Tiers at the listed price or below it. */
-const usualTiers: ReadonlySet<unknown> = new Set([undefined, "auto", "default", "flex"]);
 const wantedStreamOptions: ReadonlySet<string> = new Set(["include_usage"]);
 const mediaNames: ReadonlySet<string> = new Set([
   "image_url",
@@ -70,14 +68,12 @@ export function readChatRequest(body: Buffer): ChatRequest {
   const choices = fields.count("n", mostChoices) ?? 1;
   const streamOptions = readStreamOptions(body, scan);
   if (streamOptions === "wrong") fields.refuse("stream_options", "must be an object");
-  // A tier is a word; the longest that anybody has is shorter than this.
-  const tier = fields.text("service_tier", 100);
   fields.finish();
   return {
     body,
     model,
     stream,
-    paidExtras: paidExtrasOf(scan, tier),
+    paidExtras: paidExtrasIn(body, scan),
     wantsUsageFrame: stream && typeof streamOptions === "object" && streamOptions.includeUsage,
     outputCap: largerOf(caps.max_tokens, caps.max_completion_tokens),
     caps,
@@ -87,12 +83,6 @@ export function readChatRequest(body: Buffer): ChatRequest {
     scan,
     streamOptions: typeof streamOptions === "object" ? streamOptions : undefined,
   };
-}
-
-/** Searches have a fee of their own, tiers a price; what a prediction gets wrong is billed as output beyond every cap. */
-function paidExtrasOf(scan: ObjectScan, tier: string | undefined): string[] {
-  const extras = ["web_search_options", "prediction"].filter((name) => scan.values.has(name));
-  return usualTiers.has(tier) ? extras : [...extras, "service_tier"];
 }
 
 function largerOf(one: number | undefined, other: number | undefined): number | undefined {

@@ -7,7 +7,7 @@ import { forwardCall } from "../calls/forward-call.ts";
 import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
-import { refusePaidExtras } from "../wire/paid-tools.ts";
+import { isPaidTool, paidToolsIn, refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { toldCap } from "../wire/told-cap.ts";
 import { askable, translateCall } from "../wire/translate-call.ts";
 import { answerLocally } from "./answer-locally.ts";
@@ -66,6 +66,8 @@ async function forward(deps: CallDeps, call: OpenCall, { exchange, chat, model, 
     id: chatIdOf(call.ledger.requestId),
     created: Math.floor(deps.clock.now() / 1000),
   });
+  // A translation has no place for tools that run at the provider, and says so.
+  if (!translated && typeof model.price !== "string") refusePaidTools(paidToolsIn(chat.body, chat.scan, isPaidTool), model.price);
   await call.ledger.begin(bound);
   await forwardCall({
     ...exchange,

@@ -1,7 +1,7 @@
 /** The few fields of an Anthropic Messages request that the gateway acts on; everything else is the upstream's. */
 import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
-import { paidToolsIn } from "../wire/paid-tools.ts";
+import { paidExtraNames, paidExtrasIn, paidToolsIn } from "../wire/paid-tools.ts";
 import { readRequest } from "../wire/read-request.ts";
 
 export interface MessagesRequest {
@@ -18,6 +18,8 @@ export interface MessagesRequest {
   writesCache: boolean;
   /** What the provider would do and bill beside tokens, such as `web_search_20250305`. */
   paidTools: readonly string[];
+  /** Members that are billed beside tokens or at another price. */
+  paidExtras: readonly string[];
   scan: ObjectScan;
 }
 
@@ -30,6 +32,7 @@ const wanted: ReadonlySet<string> = new Set([
   "mcp_servers",
   "container",
   "cache_control",
+  ...paidExtraNames,
 ]);
 /** A content block of an image, a document or an uploaded file has a source. */
 const mediaNames = ["source", "file_id"];
@@ -51,6 +54,7 @@ export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): Mes
     hasMedia: mediaNames.some((name) => inside.has(name)),
     writesCache: inside.has("cache_control") || scan.values.has("cache_control"),
     paidTools: [...servers, ...paidToolsIn(body, scan, isPaid)],
+    paidExtras: paidExtrasIn(body, scan),
     scan,
   };
 }

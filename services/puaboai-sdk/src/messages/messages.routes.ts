@@ -6,7 +6,7 @@ import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
 import { noTokens } from "../usage/token-usage.ts";
-import { refusePaidTools } from "../wire/paid-tools.ts";
+import { refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
 import { speakersOf } from "../wire/require-wire-format.ts";
 import { toldCap } from "../wire/told-cap.ts";
@@ -34,6 +34,7 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
         await tryTargets(call, targets, async (model, mayFallBack) => {
           requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
+          refusePaidExtras(asked.paidExtras, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
           const bound = boundUsage(sized, model);
           const { upstreamModel, maxOutputTokens } = model;

@@ -210,6 +210,33 @@ test.each([
   expect(await costOf("a")).toBe(before);
 });
 
+test.each([
+  ["/v1/chat/completions", { service_tier: "priority" }, "/service_tier"],
+  ["/v1/chat/completions", { models: ["a", "dearer"] }, "/models"],
+  ["/v1/chat/completions", { search_parameters: { mode: "on" } }, "/search_parameters"],
+  ["/v1/chat/completions", { tools: [{ type: "function", function: { name: "f" } }, { type: "browser_search" }] }, "/tools"],
+  ["/v1/responses", { service_tier: "fast" }, "/service_tier"],
+  ["/v1/responses", { plugins: [{ id: "web" }] }, "/plugins"],
+  ["/v1/messages", { speed: "fast" }, "/speed"],
+  ["/v1/messages", { inference_geo: "us" }, "/inference_geo"],
+])("%s with %j would be billed at another price, and is refused", async (path, more, pointer) => {
+  const usual = path === "/v1/responses" ? { input: "hello" } : { messages: [{ role: "user", content: "hello" }] };
+  const ask = async (body: object) => {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const answer = await fetch(gateway.url + path, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ ...usual, max_tokens: 9, ...body }),
+    });
+    return { status: answer.status, text: await answer.text() };
+  };
+  const refused = await ask({ model: "a", ...more });
+  expect(refused.status).toBe(422);
+  expect(refused.text).toContain(pointer.slice(1));
+  const spoken = { service_tier: "auto", ...(path === "/v1/messages" ? { speed: "standard" } : {}) };
+  expect((await ask({ model: "a", ...spoken })).status).toBe(200);
+});
+
 test("only administrators see and set prices", async () => {
   const person = scene.issuer.token(scene.issuer.person(), "puaboai-sdk");
   for (const bearer of [key, person]) {

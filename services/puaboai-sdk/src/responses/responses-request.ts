@@ -1,7 +1,7 @@
 /** The few fields of an OpenAI Responses request that the gateway acts on; everything else is the upstream's. */
 import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
-import { paidToolsIn } from "../wire/paid-tools.ts";
+import { isPaidTool, paidExtraNames, paidExtrasIn, paidToolsIn } from "../wire/paid-tools.ts";
 import { readRequest } from "../wire/read-request.ts";
 
 export interface ResponsesRequest {
@@ -16,6 +16,8 @@ export interface ResponsesRequest {
   hasMedia: boolean;
   /** What the provider would do and bill beside tokens, such as `web_search`. */
   paidTools: readonly string[];
+  /** Members that are billed beside tokens or at another price. */
+  paidExtras: readonly string[];
   scan: ObjectScan;
 }
 
@@ -29,6 +31,7 @@ const wanted: ReadonlySet<string> = new Set([
   "previous_response_id",
   "conversation",
   "prompt",
+  ...paidExtraNames,
 ]);
 const keptElsewhere = ["previous_response_id", "conversation", "prompt"];
 const mediaNames: ReadonlySet<string> = new Set(["image_url", "file_id", "file_data", "file_url", "input_audio"]);
@@ -47,7 +50,8 @@ export function readResponsesRequest(body: Buffer): ResponsesRequest {
     outputCap,
     choices: 1,
     hasMedia: inside.size > 0 || keptElsewhere.some((name) => scan.values.has(name)),
-    paidTools: paidToolsIn(body, scan, (type) => type !== "function" && type !== "custom"),
+    paidTools: paidToolsIn(body, scan, isPaidTool),
+    paidExtras: paidExtrasIn(body, scan),
     scan,
   };
 }

@@ -5,7 +5,7 @@ import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts"
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
-import { refusePaidTools } from "../wire/paid-tools.ts";
+import { refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { toldCap } from "../wire/told-cap.ts";
 import { askable, translateCall } from "../wire/translate-call.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
@@ -27,6 +27,7 @@ export function addResponsesRoutes(app: App, deps: CallDeps): void {
           const { ledger, running, hooks } = call;
           requireKind(model, "chat");
           refusePaidTools(asked.paidTools, model.price);
+          refusePaidExtras(asked.paidExtras, model.price);
           const sized = { ...asked, bodyBytes: call.body.length };
           const bound = boundUsage(sized, model);
           // What is set aside for a call must be the most that it can cost: a priced call always carries a cap.
