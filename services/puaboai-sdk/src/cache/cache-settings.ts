@@ -11,7 +11,8 @@ export interface CacheRule {
 
 const kib = 1024;
 const mib = 1024 * kib;
-export const usualBounds: CacheBounds = { organizationBytes: 16 * mib, totalBytes: 64 * mib };
+/** Half of what the embedded Redis holds: the limits of keys live there too. */
+export const usualBounds: CacheBounds = { organizationBytes: 8 * mib, totalBytes: 32 * mib };
 
 /** Of a model or a route; `undefined`: its answers are not kept. */
 export function readCacheRule(file: YamlFile, owner: YamlFields): CacheRule | undefined {
