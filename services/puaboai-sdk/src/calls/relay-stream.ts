@@ -168,7 +168,8 @@ interface StreamEnd {
 
 export function endOf(call: ForwardedCall, state: SseState, { outcome, problem, isOut }: StreamEnd): CallEnd {
   const usage = usageOf(call, state);
-  const reason = problem?.code ?? (outcome === "ok" ? missingFigures(usage.source, state.usageIsUnfit) : undefined);
+  const reason =
+    problem?.code ?? (outcome === "ok" ? missingFigures(usage.source, state.usageIsUnfit || state.usageIsWhole) : undefined);
   return {
     outcome,
     // Once the head is out its status is 200, whatever follows.

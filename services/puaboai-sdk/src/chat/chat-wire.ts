@@ -79,8 +79,9 @@ function usageIn(answer: Buffer): TokenUsage | undefined {
 
 /** Of an answer in words: figures that tell nothing of its length are none. */
 function readUsage(value: unknown): TokenUsage | undefined {
-  const tellsOutput = isObject(value) && (isCount(value["completion_tokens"]) || isCount(value["total_tokens"]));
-  return tellsOutput ? readTokenUsage(value) : undefined;
+  if (!isObject(value)) return undefined;
+  const { completion_tokens: output, total_tokens: total } = value;
+  return isCount(output) || (!isTold(output) && isCount(total)) ? readTokenUsage(value) : undefined;
 }
 
 function hasNoChoices(frame: Buffer): boolean {

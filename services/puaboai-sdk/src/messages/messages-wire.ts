@@ -1,4 +1,4 @@
-import { isCount, isObject, noTokens } from "../usage/token-usage.ts";
+import { isCount, isObject, noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
@@ -9,12 +9,18 @@ import { mergeUsage } from "./read-usage.ts";
 export const messagesWire = {
   name: "anthropic-messages",
   path: "/messages",
-  findUsage: (answer) => mergeUsage(undefined, memberAt(answer, ["usage"])),
+  findUsage,
   withoutFigures: "text",
   openFrameReader: () => readMessagesFrame,
   errorFrame: messagesErrorFrame,
   passingRequestHeaders: ["anthropic-version", "anthropic-beta"],
 } as const satisfies WireFormat;
+
+/** Figures that tell nothing of the answer's length are none. */
+function findUsage(answer: Buffer): TokenUsage | undefined {
+  const told = memberAt(answer, ["usage"]);
+  return isObject(told) && isCount(told["output_tokens"]) ? mergeUsage(undefined, told) : undefined;
+}
 
 /** Counts tokens before a call; answers with no usage of its own, and costs nothing. */
 export const countTokensWire: WireFormat = {
