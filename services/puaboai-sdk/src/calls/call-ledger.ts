@@ -144,8 +144,8 @@ async function setAside(
   if (price === "free") return undefined;
   row.price = price === "unknown" ? { unknown: true } : priceDocument(price);
   const amount = price === "unknown" ? 0n : boundCost(bound, price);
-  // What can cost nothing needs nobody's money.
-  if (amount === 0n && price !== "unknown") return undefined;
+  // What can cost nothing needs nobody's money; counting tokens costs nothing whatever the model costs.
+  if (amount === 0n && (price !== "unknown" || bound === noTokens)) return undefined;
   const reservation = await deps.budgets.reserve({ payer, model: id, amount, requestId });
   if (price === "unknown" && reservation.isHard) {
     reservation.settle(0n);

@@ -42,13 +42,16 @@ beforeAll(async () => {
   provider.answerWith(chatAnswer({ usage: { prompt_tokens: 1000, completion_tokens: 100 } }));
   const price = (input: string) => `{ ${tokens}, input: "${input}", output: "10", source: test, effective: 2026-01-01 }`;
   const yaml = `
-providers: { fake: { base_url: "${provider.baseUrl}", allow_private_network: true } }
+providers:
+  fake: { base_url: "${provider.baseUrl}", allow_private_network: true }
+  counting: { base_url: "${provider.baseUrl}", allow_private_network: true, wire_formats: [anthropic-messages] }
 models:
   - { id: a, ${limits}, price: ${price("1")} }
   - { id: b, ${limits}, price: ${price("1")} }
   - { id: c, ${limits}, price: ${price("1")} }
   - { id: dated, ${limits}, price: ${price("1")} }
   - { id: unpriced, ${limits}, price: unknown }
+  - { id: counted, provider: counting, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: unknown }
 prices:
   - { model: dated, from: 2099-01-01, price: ${price("9")} }
   - { model: dated, from: 2026-01-02T00:00:00Z, price: ${price("3")} }
@@ -167,6 +170,17 @@ test("a model without a price is refused where a hard budget would pay, until an
     SELECT count(*) AS over FROM budget_accounts a JOIN budgets b ON b.id = a.budget_id
     WHERE a.settled_nanos + a.granted_nanos > b.limit_nanos AND b.enforcement = 'hard'`.execute(scene.owner.db);
   expect(Number(granted[0]?.over)).toBe(0);
+});
+
+test("tokens of a model without a price may be counted: that costs nothing", async () => {
+  provider.answerWith(
+    (response) => void response.writeHead(200, { "content-type": "application/json" }).end('{"input_tokens":3}'),
+  );
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const body = JSON.stringify({ model: "counted", messages: [{ role: "user", content: "hello" }] });
+  const answer = await fetch(`${gateway.url}/v1/messages/count_tokens`, { method: "POST", headers, body });
+  expect([answer.status, await answer.json()]).toEqual([200, { input_tokens: 3 }]);
+  provider.answerWith(chatAnswer({ usage: { prompt_tokens: 1000, completion_tokens: 100 } }));
 });
 
 test("a call is charged what held when it began, whatever holds when it ends", async () => {
