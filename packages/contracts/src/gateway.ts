@@ -64,7 +64,14 @@ export const Model = strictObject({
   object: Type.Literal("model"),
   created: Type.Integer({ description: "Unix seconds; when this gateway began to offer it" }),
   owned_by: Type.String({ description: "the provider, or `nexus` for the embedded ones" }),
-  kind: Type.Union([Type.Literal("chat"), Type.Literal("embeddings"), Type.Literal("moderations"), Type.Literal("images")]),
+  kind: Type.Union([
+    Type.Literal("chat"),
+    Type.Literal("embeddings"),
+    Type.Literal("moderations"),
+    Type.Literal("images"),
+    Type.Literal("speech"),
+    Type.Literal("transcriptions"),
+  ]),
   context_tokens: Type.Integer(),
   max_output_tokens: Type.Union([Type.Integer(), Type.Null()]),
   capabilities: Type.Union([Capabilities, Type.Null()]),
@@ -139,6 +146,16 @@ export const ResponsesRequest = Type.Object(
 export const ModerationRequest = Type.Object(
   { model: ModelName, input: Type.Unknown() },
   { description: "OpenAI moderation request; every further field goes to the provider as it is" },
+);
+
+export const SpeechRequest = Type.Object(
+  { model: ModelName, input: Type.String({ maxLength: 100_000 }), voice: Type.Optional(Type.Unknown()) },
+  { description: "OpenAI text to speech request; every further field goes to the provider as it is" },
+);
+
+export const TranscriptionForm = Type.Object(
+  { model: ModelName, file: Type.String({ format: "binary" }), stream: Type.Optional(Type.String()) },
+  { description: "OpenAI speech to text form; every further field goes to the provider as it is" },
 );
 
 export const ImageRequest = Type.Object(

@@ -141,17 +141,25 @@ function readBodies(app: App): void {
     void parser(request, text, (error, body: unknown) => done(error ?? refuseNul(text, body), body));
   };
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    const encoding = request.headers["content-encoding"];
-    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
-      done(new Problem("unsupported_media_type", "compressed bodies are not accepted"));
-      return;
-    }
     const bytes = body as Buffer;
-    if (exchangeOf(request.raw).rawBody) done(null, bytes);
+    const { rawBody, takesForm } = exchangeOf(request.raw);
+    if (isCompressed(request)) done(new Problem("unsupported_media_type", "compressed bodies are not accepted"));
+    else if (takesForm) done(new Problem("unsupported_media_type", "Send the body as multipart/form-data."));
+    else if (rawBody) done(null, bytes);
     else if (bytes.length === 0) done(null, undefined);
     else if (!isUtf8(bytes)) done(new Problem("malformed_json", "the body is not UTF-8"));
     else parseJson(request, bytes.toString(), done);
   });
+  app.addContentTypeParser("multipart/form-data", { parseAs: "buffer" }, (request, body, done) => {
+    if (isCompressed(request)) done(new Problem("unsupported_media_type", "compressed bodies are not accepted"));
+    else if (exchangeOf(request.raw).takesForm) done(null, body);
+    else done(new Problem("unsupported_media_type", "Send the body as application/json."));
+  });
+}
+
+function isCompressed({ headers }: FastifyRequest): boolean {
+  const encoding = headers["content-encoding"];
+  return encoding !== undefined && encoding.toLowerCase() !== "identity";
 }
 
 /** 405 with `Allow` where the path exists for other methods (RFC 9110 §15.5.6), the methods themselves for OPTIONS, else 404. */

@@ -17,6 +17,7 @@ export interface Exchange {
   /** Probes of balancers and scrapers would drown everything else. */
   quiet: boolean;
   rawBody: boolean;
+  takesForm: boolean;
   caller: Caller | undefined;
   problem: ProblemCode | undefined;
   /** The status that was written past the response, when its request broke off. */
@@ -151,6 +152,7 @@ function open(request: IncomingMessage, response: ServerResponse, begun: { id: R
     route: undefined,
     quiet: false,
     rawBody: false,
+    takesForm: false,
     caller: undefined,
     problem: undefined,
     brokenOffStatus: undefined,

@@ -55,11 +55,13 @@ function list<T>(hooks: T | T[] | undefined): T[] {
 function enter(route: RouteOptions): onRequestHookHandler {
   const { url } = route;
   const rawBody = route.config?.rawBody === true;
+  const takesForm = route.config?.takesForm === true;
   const quiet = route.config?.quiet === true;
   return (request, _reply, done) => {
     const exchange = exchangeOf(request.raw);
     exchange.route = url;
     exchange.rawBody = rawBody;
+    exchange.takesForm = takesForm;
     exchange.quiet = quiet;
     // Text with it could not be stored, and no path or parameter of ours has it.
     if (request.raw.url?.includes("%00")) done(new Problem("malformed_request", "The URL holds U+0000."));

@@ -92,6 +92,8 @@ declare module "fastify" {
     permission?: Permission;
     /** The body arrives as the bytes that were sent (`Buffer`), unparsed and unchecked; the answer may be hijacked. */
     rawBody?: boolean;
+    /** With `rawBody`: the body is a form (`multipart/form-data`) and not JSON. */
+    takesForm?: boolean;
     /** Logged at debug level while all is well. */
     quiet?: boolean;
   }

@@ -2,6 +2,8 @@ import { Problem } from "@nexus/core";
 import { isUnavailable } from "@nexus/db";
 import { buildServer, type Server, toProblem, trustedProxiesOf } from "@nexus/http";
 import { authenticateBearer, measureVerifier } from "@nexus/key-check";
+import { addSpeechRoute } from "./audio/speech.routes.ts";
+import { addTranscriptionRoutes } from "./audio/transcription.routes.ts";
 import { addBudgetRoutes } from "./budgets/budgets.routes.ts";
 import { addCreditRoutes } from "./budgets/credit.routes.ts";
 import { addOwnBudgetRoutes } from "./budgets/own-budgets.routes.ts";
@@ -72,6 +74,8 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addResponsesRoutes(server.published, calls);
   addModerationRoutes(server.published, calls);
   addImageRoutes(server.published, calls);
+  addSpeechRoute(server.published, calls);
+  addTranscriptionRoutes(server.published, calls);
   return server;
 }
 
@@ -92,6 +96,7 @@ function callDeps(deps: Deps): CallDeps {
     translate: (error) => toProblem(error, translate),
     logRefusal: (fields, message) => logger.warn(fields, message),
     bodyLimitBytes: config.NEXUS_MAX_BODY_BYTES,
+    audioLimitBytes: config.NEXUS_MAX_AUDIO_BYTES,
   };
 }
 

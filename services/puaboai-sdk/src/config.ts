@@ -50,6 +50,12 @@ export const configSchema = {
     min: 1024,
     max: 256 * 1024 * 1024,
   }),
+  NEXUS_MAX_AUDIO_BYTES: integer({
+    doc: "Largest request body of the routes that listen to sound.",
+    default: 26 * 1024 * 1024,
+    min: 1024,
+    max: 1024 * 1024 * 1024,
+  }),
   NEXUS_DEFAULT_BUDGET_NANOS: defaultBudget,
   NEXUS_BUDGET_WEBHOOK_URL: optional(
     url({ doc: "Told when a share of a budget is spent, in the form of Standard Webhooks; without it nobody is told." }),

@@ -31,6 +31,8 @@ export interface CallDeps extends LedgerDeps {
   hooks: CallHooks | undefined;
   /** Largest request body. */
   bodyLimitBytes: number;
+  /** Of one with sound in it. */
+  audioLimitBytes: number;
   translate(error: unknown): Problem;
   logRefusal: (fields: { provider: string; status?: number; err?: unknown }, message: string) => void;
 }

@@ -1,6 +1,7 @@
+import { relayBytes } from "../audio/relay-bytes.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { requestPath } from "../proxy/request-path.ts";
-import { mediaTypeOf } from "../proxy/response-headers.ts";
+import { isJson, mediaTypeOf } from "../proxy/response-headers.ts";
 import { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { collectAnswer } from "./collect-answer.ts";
 import { watchClient } from "./exchange.ts";
@@ -23,9 +24,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };
-      sink = isStream(call, status, headers)
-        ? openStreamSink(call, headers, controls)
-        : collectAnswer(call, { status, headers }, controls);
+      sink = openSink(call, { status, headers }, controls);
     },
     onData: (chunk) => guarded(() => sink?.data(chunk) ?? true),
     onEnd: () => void guarded(() => sink?.end()),
@@ -65,6 +64,14 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
     resolve();
   });
   return promise;
+}
+
+function openSink(call: ForwardedCall, head: { status: number; headers: UpstreamHeaders }, controls: SinkControls): AnswerSink {
+  const { status, headers } = head;
+  if (isStream(call, status, headers)) return openStreamSink(call, headers, controls);
+  const isAnswer = status >= 200 && status < 300 && headers["content-encoding"] === undefined;
+  const passes = call.wire.passesBytes === true && !call.stream && isAnswer && !isJson(mediaTypeOf(headers));
+  return passes ? relayBytes(call, head, controls) : collectAnswer(call, head, controls);
 }
 
 function openStreamSink(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {

@@ -4,7 +4,8 @@ import { type ErrorDialect, problemDocument } from "@nexus/http";
 
 /** The error shape of OpenAI's API, with our code and request id inside. */
 export const openAiErrors: ErrorDialect = {
-  matches: (path) => path === "/v1/models" || /^\/v1\/(?:chat|embeddings|images|models|moderations|responses)(?:\/|$)/.test(path),
+  matches: (path) =>
+    path === "/v1/models" || /^\/v1\/(?:audio|chat|embeddings|images|models|moderations|responses)(?:\/|$)/.test(path),
   render: (document, problem) => ({ body: openAiError(document, problem), contentType: "application/json; charset=utf-8" }),
 };
 

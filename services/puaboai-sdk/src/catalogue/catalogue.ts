@@ -19,6 +19,8 @@ interface ModelFacts {
   longestInput?: number | undefined;
   /** 0 for embeddings. */
   maxOutputTokens: number;
+  /** Longest sound, seconds, of one that listens and is billed by the minute. */
+  maxSeconds?: number | undefined;
   /** Of a chat model; absent: nobody has said. */
   capabilities?: Capabilities | undefined;
   /** What holds now; see PriceBook. */
@@ -116,8 +118,19 @@ export function embeddedModel(local: LocalModel): EmbeddedModel {
 }
 
 export function remoteModel(settings: ModelSettings, upstream: Upstream): RemoteModel {
-  const { id, kind, provider, upstreamModel, contextTokens, longestInput, maxOutputTokens, capabilities, price, datedPrices } =
-    settings;
+  const {
+    id,
+    kind,
+    provider,
+    upstreamModel,
+    contextTokens,
+    longestInput,
+    maxOutputTokens,
+    maxSeconds,
+    capabilities,
+    price,
+    datedPrices,
+  } = settings;
   return {
     id,
     kind,
@@ -126,6 +139,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
     contextTokens,
     longestInput,
     maxOutputTokens,
+    maxSeconds,
     capabilities,
     price,
     datedPrices,

@@ -11,6 +11,8 @@ const clientFormats = [
   { name: "openai-embeddings", path: "/v1/embeddings", kind: "embeddings", streaming: false },
   { name: "openai-moderations", path: "/v1/moderations", kind: "moderations", streaming: false },
   { name: "openai-images", path: "/v1/images/generations", kind: "images", streaming: false },
+  { name: "openai-speech", path: "/v1/audio/speech", kind: "speech", streaming: true },
+  { name: "openai-transcriptions", path: "/v1/audio/transcriptions", kind: "transcriptions", streaming: true },
 ] as const satisfies readonly { name: WireFormatName; path: string; kind: Model["kind"]; streaming: boolean }[];
 
 interface OfferedFormat {

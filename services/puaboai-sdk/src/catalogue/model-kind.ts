@@ -4,6 +4,8 @@ export const modelKinds = {
   embeddings: "embeddings",
   moderations: "moderations",
   images: "images",
+  speech: "speech",
+  transcriptions: "transcriptions",
 } as const;
 
 export type ModelKind = keyof typeof modelKinds;
@@ -12,4 +14,9 @@ export const modelKindNames = Object.keys(modelKinds) as ModelKind[];
 /** Whether its answers are counted in tokens of output. */
 export function writesTokens(kind: ModelKind): boolean {
   return kind === "chat" || kind === "images";
+}
+
+/** Whose answers may be billed in tokens or not, so that gateway.yaml may tell a largest answer. */
+export function mayWriteTokens(kind: ModelKind): boolean {
+  return writesTokens(kind) || kind === "speech" || kind === "transcriptions";
 }

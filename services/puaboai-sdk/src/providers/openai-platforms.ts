@@ -5,7 +5,15 @@ export const openai: ProviderKind = {
   ...compatible,
   name: "openai",
   baseUrl: "https://api.openai.com/v1",
-  wireFormats: ["openai-chat", "openai-responses", "openai-embeddings", "openai-moderations", "openai-images"],
+  wireFormats: [
+    "openai-chat",
+    "openai-responses",
+    "openai-embeddings",
+    "openai-moderations",
+    "openai-images",
+    "openai-speech",
+    "openai-transcriptions",
+  ],
   // Its reasoning models refuse `max_tokens`.
   outputCapField: "max_completion_tokens",
   source: "https://platform.openai.com/docs/api-reference/introduction",

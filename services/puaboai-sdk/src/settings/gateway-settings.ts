@@ -6,7 +6,7 @@ import type { Node } from "yaml";
 import type { CacheBounds } from "../cache/answer-entries.ts";
 import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
 import { type Capabilities, capabilityNames, capabilitiesOf } from "../catalogue/capabilities.ts";
-import { type ModelKind, modelKindNames, writesTokens } from "../catalogue/model-kind.ts";
+import { type ModelKind, modelKindNames, mayWriteTokens, writesTokens } from "../catalogue/model-kind.ts";
 import { type GuardrailSettings, readGuardrails } from "../guardrails/guardrail-settings.ts";
 import { type DatedPrice, type ModelPrice, readDatedPrices } from "./dated-prices.ts";
 import { findListedModel, type ListedModel } from "./listed-models.ts";
@@ -38,6 +38,8 @@ export interface ModelSettings {
   longestInput?: number | undefined;
   /** Longest answer, tokens, or one image's; 0 where none are written. */
   maxOutputTokens: number;
+  /** Longest sound, seconds, of a model that listens. */
+  maxSeconds?: number | undefined;
   /** Of a chat model. */
   capabilities?: Capabilities | undefined;
   price: ModelPrice;
@@ -179,14 +181,45 @@ function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: 
   const capabilities = readCapabilities(file, fields, kind) ?? listed?.capabilities;
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
-  return { id, provider, upstreamModel, kind, contextTokens, longestInput, maxOutputTokens, capabilities, price, cache };
+  const maxSeconds = readMaxSeconds(fields, kind, price);
+  refuseUnboundedOutput(fields, price, { kind, maxOutputTokens });
+  return {
+    id,
+    provider,
+    upstreamModel,
+    kind,
+    contextTokens,
+    longestInput,
+    maxOutputTokens,
+    maxSeconds,
+    capabilities,
+    price,
+    cache,
+  };
+}
+
+/** What is billed by the minute has no other bound. */
+function readMaxSeconds(fields: YamlFields, kind: ModelKind, price: ModelSettings["price"]): number | undefined {
+  if (fields.has("max_seconds") && kind !== "transcriptions") return fields.refuse("max_seconds", `has no meaning for ${kind}`);
+  const isNeeded = kind === "transcriptions" && typeof price !== "string" && (price.fees?.minute ?? 0n) > 0n;
+  return isNeeded || fields.has("max_seconds") ? fields.integer("max_seconds", { min: 1, max: 86_400 }) : undefined;
+}
+
+function refuseUnboundedOutput(
+  fields: YamlFields,
+  price: ModelSettings["price"],
+  { kind, maxOutputTokens }: { kind: ModelKind; maxOutputTokens: number },
+): void {
+  if (writesTokens(kind) || !mayWriteTokens(kind) || maxOutputTokens > 0 || typeof price === "string" || price.output === 0n)
+    return;
+  fields.refuse("max_output_tokens", "is required where the output costs something");
 }
 
 function readMaxOutput(fields: YamlFields, kind: ModelKind | undefined, listed: ListedModel | undefined): number | undefined {
   if (listed && !fields.has("max_output_tokens")) return listed.maxOutputTokens;
   const hasOutput = (kind !== undefined && writesTokens(kind)) || fields.has("max_output_tokens");
   const tokens = hasOutput ? fields.integer("max_output_tokens", { min: 1, max: 10_000_000 }) : 0;
-  if (kind !== undefined && !writesTokens(kind) && fields.has("max_output_tokens"))
+  if (kind !== undefined && !mayWriteTokens(kind) && fields.has("max_output_tokens"))
     fields.refuse("max_output_tokens", `has no meaning for ${kind}`);
   return tokens;
 }

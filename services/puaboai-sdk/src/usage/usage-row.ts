@@ -18,7 +18,10 @@ export interface UsageRow {
     | "messages.count_tokens"
     | "responses"
     | "moderations"
-    | "images.generations";
+    | "images.generations"
+    | "audio.speech"
+    | "audio.transcriptions"
+    | "audio.translations";
   model: string;
   provider: string;
   upstreamModel: string;

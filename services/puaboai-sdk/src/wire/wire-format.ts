@@ -10,6 +10,8 @@ export const wireFormatNames = [
   "openai-embeddings",
   "openai-moderations",
   "openai-images",
+  "openai-speech",
+  "openai-transcriptions",
   "anthropic-messages",
   "gemini",
 ] as const;
@@ -23,6 +25,8 @@ export interface WireFormat {
   findUsage(answer: Buffer): TokenUsage | undefined;
   /** What a whole answer that tells no figures is billed: its text counted, no output, or all that was set aside. */
   readonly withoutFigures: "text" | "input" | "bound";
+  /** Answers may be sound or plain text, which goes on piece by piece. */
+  readonly passesBytes?: boolean;
   /** Reads one stream. */
   openFrameReader(): FrameReader;
   /** The last frame of a stream that cannot go on; SDKs throw it as an error. */
