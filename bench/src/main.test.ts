@@ -19,6 +19,7 @@ it("--list names every benchmark with what, against and bar", async () => {
     "gateway-stream",
     "gateway-streams",
     "gateway-start",
+    "gateway-budget",
     "memory",
   ]);
   for (const one of listed) expect(Object.keys(one)).toEqual(["id", "what", "against", "bar"]);

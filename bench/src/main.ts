@@ -1,6 +1,7 @@
 /** `npm run bench -- ID [--json] [--rounds n] [--seconds n] [--size n]` and `npm run bench -- --list [--json]`. */
 import { parseArgs } from "node:util";
 import { type Benchmark, resultOf, type RunOptions } from "./benchmark.ts";
+import { gatewayBudget } from "./benchmarks/gateway-budget.ts";
 import { gatewayChat } from "./benchmarks/gateway-chat.ts";
 import { gatewayPortkey } from "./benchmarks/gateway-portkey.ts";
 import { gatewayStart } from "./benchmarks/gateway-start.ts";
@@ -27,6 +28,7 @@ const benchmarks: readonly Benchmark[] = [
   gatewayStream,
   gatewayStreams,
   gatewayStart,
+  gatewayBudget,
   memory,
 ];
 

@@ -17,6 +17,11 @@ export interface KeysReplica {
   stop(): Promise<void>;
 }
 
+interface IssuedKey {
+  id: string;
+  secret: string;
+}
+
 export interface Platform {
   directory: string;
   /** Environment of a service that logs in with this role. */
@@ -28,10 +33,18 @@ export interface Platform {
   keys: KeysReplica;
   /** One more of it, with more of an environment. */
   startKeysReplica(more: Record<string, string>): Promise<KeysReplica>;
-  /** What the one person there is shows pv-keys; good for five minutes. */
-  token(): string;
+  /** What the one person there is shows a service, pv-keys unless told; good for five minutes. */
+  token(audience?: string): string;
+  /** Of that person. */
+  organizationId: string;
   /** A fresh key of that person. */
   makeKey(): Promise<string>;
+  /** The same with its id. */
+  issueKey(): Promise<IssuedKey>;
+  /** The owner of the schema. */
+  owner: Connection;
+  /** Ends PostgreSQL as its operator would (SIGINT); it is started again by itself. */
+  restartPostgres(): void;
   /** Runs before everything that was started earlier is stopped. */
   onStop(stop: Stop): void;
   stop(): Promise<void>;
@@ -62,7 +75,7 @@ async function startAll(stops: Stop[]): Promise<Omit<Platform, "onStop" | "stop"
   await migrate(postgres.connection);
   const issuer = await startFakeIssuer();
   stops.push(() => issuer.close());
-  const person = issuer.person();
+  const person = issuer.person(["user", "admin"]);
   const owner = openDatabase(postgres.connection, { applicationName: "bench" });
   const organization = uuidOf("organization", person.organizationId) ?? "";
   await owner.db.insertInto("organizations").values({ id: organization, name: "bench", personal: true }).execute();
@@ -90,18 +103,34 @@ async function startAll(stops: Stop[]): Promise<Omit<Platform, "onStop" | "stop"
   const startKeysReplica = (more: Record<string, string> = {}): Promise<KeysReplica> =>
     startKeys({ ...environment("nexus_keys"), ...more }, stops);
   const keys = await startKeysReplica();
-  const token = (): string => issuer.token(person, "pv-keys");
-  const makeKey = async (): Promise<string> => {
-    const answer = await fetch(`${keys.url}/v1/keys`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${token()}`, "content-type": "application/json" },
-      body: JSON.stringify({ name: "bench" }),
-    });
-    if (answer.status !== 201) throw new Error(`no key was made: ${answer.status} ${await answer.text()}`);
-    return ((await answer.json()) as { secret: string }).secret;
-  };
+  const token = (audience = "pv-keys"): string => issuer.token(person, audience);
+  const issueKey = (): Promise<IssuedKey> => issueKeyAt(keys.url, token());
   const connection = (role: ServiceRole): Connection => ({ ...postgres.connection, user: role, password: passwords[role] });
-  return { directory, environment, connection, serviceToken, keys, startKeysReplica, token, makeKey };
+  return {
+    directory,
+    environment,
+    connection,
+    serviceToken,
+    keys,
+    startKeysReplica,
+    token,
+    organizationId: person.organizationId,
+    makeKey: async () => (await issueKey()).secret,
+    issueKey,
+    owner: postgres.connection,
+    restartPostgres: () => void process.kill(postgres.pid, "SIGINT"),
+  };
+}
+
+async function issueKeyAt(url: string, token: string): Promise<IssuedKey> {
+  const answer = await fetch(`${url}/v1/keys`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ name: "bench" }),
+  });
+  if (answer.status !== 201) throw new Error(`no key was made: ${answer.status} ${await answer.text()}`);
+  const made = (await answer.json()) as { secret: string; key: { id: string } };
+  return { id: made.key.id, secret: made.secret };
 }
 
 async function startKeys(environment: Record<string, string>, stops: Stop[]): Promise<KeysReplica> {
