@@ -9,7 +9,7 @@ export interface CallGate {
 }
 
 /** Calls that began between two questions whether those before have ended. */
-export interface CallTurn {
+interface CallTurn {
   active: number;
   onEmpty: (() => void) | undefined;
 }

@@ -18,7 +18,7 @@ type EndedRow = Pick<
 >;
 
 /** Monotonic milliseconds. */
-export interface AttemptTimes {
+interface AttemptTimes {
   startedAt: number;
   /** `undefined`: nobody was asked. */
   sentAt: number | undefined;

@@ -14,7 +14,7 @@ export interface ProbeCall {
 }
 
 /** Milliseconds from the beginning of each part to its end; `null`: it did not come to that. */
-export interface ProbeTimes {
+interface ProbeTimes {
   dns: number | null;
   connect: number | null;
   tls: number | null;

@@ -1,6 +1,7 @@
 import { lookup, type LookupAddress, type LookupOptions } from "node:dns";
 import { isPrivateAddress } from "../settings/private-address.ts";
 
+/** Of `dns.lookup`; another one in tests. @internal */
 export type Resolve = (
   hostname: string,
   options: LookupOptions & { all: true },
@@ -15,7 +16,7 @@ type Lookup = (
 
 /**
  * A look-up for connections that may only leave. A public name may point inside (DNS rebinding, a metadata address): what it
- * resolves to decides, at every connection anew, and the address that was looked at is the one that is connected to.
+ * resolves to decides, at every connection anew, and the address that was looked at is the one that is connected to. @internal
  */
 export function lookupPublic(resolve: Resolve): Lookup {
   return (hostname, options, callback) => {

@@ -143,7 +143,6 @@ interface KnownProviders {
   declared: ReadonlySet<string>;
 }
 
-/** @internal */
 export function readModels(file: YamlFile, list: Node | null | undefined, known: KnownProviders): ModelSettings[] {
   const models: ModelSettings[] = [];
   for (const [index, node] of itemsOf(file, list, "models").entries()) {
