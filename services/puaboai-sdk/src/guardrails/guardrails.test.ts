@@ -218,6 +218,20 @@ describe("the detector on what goes in", () => {
     });
   });
 
+  test("is not passed by by a request that says it is a form", async () => {
+    const { key } = await issue();
+    for (const type of ["multipart/form-data; boundary=x", "text/plain", "application/octet-stream"]) {
+      const answered = await fetch(`${gateway.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}`, "content-type": type },
+        body: JSON.stringify({ model: "blocks", messages: [{ role: "user", content: found.key }] }),
+      });
+      expect(answered.status).toBeGreaterThanOrEqual(400);
+      await answered.text();
+    }
+    expect(provider.received).toHaveLength(0);
+  });
+
   test("applies to a route that can reach the model, and not to another model", async () => {
     const { key } = await issue();
     expect((await call(key, { model: "around", say: found.key })).status).toBe(400);

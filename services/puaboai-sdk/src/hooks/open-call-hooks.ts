@@ -6,10 +6,11 @@ import type { Logger, Metrics } from "@nexus/telemetry";
 import type { CacheRule } from "../cache/cache-settings.ts";
 import { type AnswerCache, openAnswerCache } from "../cache/open-answer-cache.ts";
 import { allowedModels } from "../calls/call-deps.ts";
-import { asItIs, type CallHooks, type HookedCall, type HookedRequest } from "../calls/call-hooks.ts";
+import { asItIs, type CallHooks, type HookedCall } from "../calls/call-hooks.ts";
 import type { GuardTools } from "../guardrails/guarded-call.ts";
 import { openGuardrails } from "../guardrails/open-guardrails.ts";
 import type { GatewaySettings } from "../settings/gateway-settings.ts";
+import type { UsageRow } from "../usage/usage-row.ts";
 import { readRequest } from "../wire/read-request.ts";
 import { useCache } from "./use-cache.ts";
 import { useGuardrails } from "./use-guardrails.ts";
@@ -26,6 +27,10 @@ export interface HookTools {
   metrics: Metrics;
 }
 
+/** Forms carry sound, which nobody here looks into. By the route, as a content type is what a client says. */
+const forms: ReadonlySet<string> = new Set<UsageRow["endpoint"]>(["audio.transcriptions", "audio.translations"]);
+/** Answers that are passed on as they come, and not kept. */
+const unkept: ReadonlySet<string> = new Set<UsageRow["endpoint"]>(["audio.speech"]);
 const common: ReadonlySet<string> = new Set(["model", "stream"]);
 
 /**
@@ -41,19 +46,19 @@ export function openCallHooks(settings: GatewaySettings, tools: HookTools): Call
   return {
     open: async (asked) => {
       const { catalogue, call } = asked;
-      if (!isJsonRequest(asked)) return undefined;
+      if (forms.has(asked.endpoint)) return undefined;
       const { model: name, stream, fields } = readRequest(call.body, common);
       fields.finish();
       call.asked(name, stream);
       const found = catalogue.find(name, allowedModels(call.caller));
       const targets = "targets" in found ? found.targets.map(({ model }) => model) : [found];
       const guardrails = all.of(new Set([name, ...targets.map(({ id }) => id)]), call.caller.organizationId);
-      const rule = cache && rules.get(name);
+      const rule = cache && !unkept.has(asked.endpoint) ? rules.get(name) : undefined;
       if (!rule && guardrails.length === 0) return undefined;
       const plain: HookedCall = { body: call.body, isAnswered: false, nextAttempt: () => {}, answer: asItIs };
       const hooked =
         guardrails.length > 0 ? await useGuardrails({ guardrails, tools: guarding, model: name }, asked, plain) : plain;
-      if (!rule) return hooked;
+      if (!rule || !cache) return hooked;
       return await useCache({ cache, rule, now: () => tools.clock.now() }, { ...asked, hooked, targets, guardrails, stream });
     },
     close: async () => {
@@ -87,10 +92,4 @@ function openCache(settings: GatewaySettings, { redis, metrics, ...tools }: Hook
 
 function cacheRules({ models, routes }: GatewaySettings): Map<string, CacheRule> {
   return new Map([...models, ...routes].flatMap(({ id, cache }): [string, CacheRule][] => (cache ? [[id, cache]] : [])));
-}
-
-/** Forms carry files, which nobody here looks into. */
-function isJsonRequest({ request }: HookedRequest): boolean {
-  const type = request.headers["content-type"];
-  return type === undefined || !type.toLowerCase().startsWith("multipart/");
 }
