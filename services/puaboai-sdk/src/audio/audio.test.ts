@@ -136,9 +136,9 @@ describe("speech", () => {
       response.end("last");
     });
     const reader = (await speak({})).body!.getReader();
-    expect(Buffer.from((await reader.read()).value!).toString()).toBe("first");
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("first");
     resolve();
-    expect(Buffer.from((await reader.read()).value!).toString()).toBe("last");
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe("last");
   });
 
   test("events tell what tokens cost; sound that is billed by tokens and tells none is charged what was set aside", async () => {

@@ -31,12 +31,6 @@ export function relayBytes(
     call.ledger.finish({ ...end, usage: tokens ? { source: "counted", tokens } : { source: "bound" } });
   }
 
-  /** What is out cannot be taken back: a body without its end tells the client. */
-  function breakOff(): void {
-    raw?.destroy();
-    controls.resolve();
-  }
-
   return {
     data(chunk) {
       if (isOver) return true;
@@ -58,7 +52,7 @@ export function relayBytes(
         return controls.reject(failure.problem());
       }
       settle({ outcome: "error", httpStatus: head.status, errorCode: failure.problem().code });
-      breakOff();
+      breakOff(raw, controls);
     },
     abandon: () => {
       if (!isOver) settle({ outcome: "aborted", httpStatus: raw ? head.status : null });
@@ -66,8 +60,14 @@ export function relayBytes(
     cut(problem) {
       if (isOver) return;
       settle({ outcome: "aborted", httpStatus: raw ? head.status : problem.status, errorCode: problem.code });
-      if (raw) breakOff();
+      if (raw) breakOff(raw, controls);
       else controls.reject(problem);
     },
   };
+}
+
+/** What is out cannot be taken back: a body without its end tells the client. */
+function breakOff(raw: ServerResponse, controls: SinkControls): void {
+  raw.destroy();
+  controls.resolve();
 }

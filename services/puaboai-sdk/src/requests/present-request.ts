@@ -1,8 +1,7 @@
 import type { RequestStory, RequestSummary } from "@nexus/contracts/requests";
 import { toId } from "@nexus/core";
 import { subjectText } from "../budgets/present-budget.ts";
-import { presentUsage } from "../usage/present-usage.ts";
-import type { StoredUsage } from "../usage/read-usage.store.ts";
+import { presentUsage, type StoredUsage } from "../usage/present-usage.ts";
 import type { AuditEntryRow, ChargedAccount, RequestRow } from "./requests.store.ts";
 
 export function presentRequest(row: RequestRow): RequestSummary {
@@ -32,7 +31,7 @@ export function presentRequest(row: RequestRow): RequestSummary {
 type Attempts = readonly [StoredUsage, ...StoredUsage[]];
 
 /** What the attempts of one request come to. */
-export function sumAttempts(attempts: Attempts): RequestRow {
+function sumAttempts(attempts: Attempts): RequestRow {
   const [first] = attempts;
   const last = attempts.at(-1) ?? first;
   return {

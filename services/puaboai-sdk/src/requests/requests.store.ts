@@ -1,7 +1,7 @@
 import type { NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
-import type { StoredUsage } from "../usage/read-usage.store.ts";
+import type { StoredUsage } from "../usage/present-usage.ts";
 
 /** Ids are uuids. An absent filter lets every request through. */
 export interface RequestFilter {

@@ -2,6 +2,8 @@ import type { UsageEvent } from "@nexus/contracts/usage";
 import { toId } from "@nexus/core";
 import type { StoredUsage } from "./read-usage.store.ts";
 
+export type { StoredUsage } from "./read-usage.store.ts";
+
 /** One attempt as the API shows it. */
 export function presentUsage(row: StoredUsage): UsageEvent {
   return {

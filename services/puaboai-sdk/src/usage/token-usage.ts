@@ -59,7 +59,7 @@ export function readInputOutputUsage(value: unknown): TokenUsage | undefined {
 
 /**
  * What listening to sound consumed: OpenAI tells tokens or a duration
- * (https://platform.openai.com/docs/api-reference/audio/json-object), Mistral both (https://docs.mistral.ai/api/endpoint/audio/transcriptions). @internal
+ * (https://platform.openai.com/docs/api-reference/audio/json-object), Mistral both (https://docs.mistral.ai/api/endpoint/audio/transcriptions).
  */
 export function readTranscriptionUsage(value: unknown): TokenUsage | undefined {
   if (!isObject(value)) return undefined;
