@@ -8,7 +8,7 @@ import { tryTargets } from "../calls/try-targets.ts";
 import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
 import { speakersOf } from "../wire/require-wire-format.ts";
 import { embedLocally } from "./embed-locally.ts";
-import { readEmbeddingRequest, upstreamEmbeddingBody } from "./embedding-request.ts";
+import { readEmbeddingRequest, refuseMedia, upstreamEmbeddingBody } from "./embedding-request.ts";
 import { embeddingsWire } from "./embeddings-wire.ts";
 import { readLocalEmbedding } from "./local-embedding-request.ts";
 
@@ -28,6 +28,7 @@ export function addEmbeddingRoutes(app: App, deps: CallDeps): void {
         await tryTargets(call, targets, async (model, mayFallBack) => {
           const { ledger } = call;
           requireKind(model, "embeddings");
+          refuseMedia(asked, model.price);
           const exchange = { reply, ledger, running, hooks };
           const sized = { bodyBytes: body.length, hasMedia: false, outputCap: undefined, choices: 1 };
           // Each of a list of inputs may fill the context: only the bytes bound them all.

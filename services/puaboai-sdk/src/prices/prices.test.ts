@@ -5,6 +5,7 @@ import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
+  embeddingAnswer,
   type FakeUpstream,
   type GatewayScene,
   openGatewayScene,
@@ -52,6 +53,7 @@ models:
   - { id: dated, ${limits}, price: ${price("1")} }
   - { id: unpriced, ${limits}, price: unknown }
   - { id: counted, provider: counting, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: unknown }
+  - { id: vectors, provider: fake, kind: embeddings, context_tokens: 8000, price: ${price("1")} }
 prices:
   - { model: dated, from: 2099-01-01, price: ${price("9")} }
   - { model: dated, from: 2026-01-02T00:00:00Z, price: ${price("3")} }
@@ -240,7 +242,7 @@ test.each([
     const answer = await fetch(gateway.url + path, {
       method: "POST",
       headers,
-      body: JSON.stringify({ ...usual, max_tokens: 9, ...body }),
+      body: JSON.stringify({ ...usual, max_tokens: 200, ...body }),
     });
     return { status: answer.status, text: await answer.text() };
   };
@@ -249,6 +251,19 @@ test.each([
   expect(refused.text).toContain(pointer.slice(1));
   const spoken = { service_tier: "auto", ...(path === "/v1/messages" ? { speed: "standard" } : {}) };
   expect((await ask({ model: "a", ...spoken })).status).toBe(200);
+});
+
+test("embeddings of images are refused where they have a price: no budget bounds them", async () => {
+  provider.answerWith(embeddingAnswer());
+  const ask = async (input: unknown) => {
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    const body = JSON.stringify({ model: "vectors", input });
+    const answer = await fetch(`${gateway.url}/v1/embeddings`, { method: "POST", headers, body });
+    return { status: answer.status, text: await answer.text() };
+  };
+  expect((await ask(["an image_url"])).status).toBe(200);
+  const refused = await ask([{ image_url: { url: "https://example.com/cat.png" } }]);
+  expect([refused.status, refused.text]).toEqual([422, expect.stringContaining("holds images or sound")]);
 });
 
 test("only administrators see and set prices", async () => {
