@@ -34,7 +34,7 @@ function copyWorkspace(): string {
   }
   cpSync(join(root, "tools"), join(copy, "tools"), {
     recursive: true,
-    filter: (path) => !/\.test\.ts$|write-[a-z-]+\.ts$/.test(path),
+    filter: (path) => !/\.test\.ts$|write-[a-z-]+\.ts$|\/prices$/.test(path),
   });
   writeJson(join(copy, "tools/tsconfig.json"), { ...readJson(join(root, "tools/tsconfig.json")), references: [] });
   for (const name of kept) cpSync(join(root, "packages", name), join(copy, "packages", name), { recursive: true });

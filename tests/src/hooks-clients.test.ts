@@ -52,12 +52,19 @@ beforeEach(() => {
   provider.answerWith(chatAnswer());
 });
 
-/** Asks until the answer comes from the cache. */
+/**
+ * Asks until the answer comes from the cache. It is kept behind the client's back, so more than one may be fresh before that.
+ * @returns the kept answer, which is one of the fresh ones
+ */
 async function untilHit<T>(ask: () => Promise<{ data: T; response: Response }>): Promise<T> {
-  for (let tries = 0; ; tries++) {
+  const fresh: T[] = [];
+  for (;;) {
     const { data, response } = await ask();
-    if (response.headers.get("x-nexus-cache") === "hit") return data;
-    if (tries > 200) throw new Error("the answer was not kept");
+    if (response.headers.get("x-nexus-cache") === "hit") {
+      expect(fresh).toContainEqual(data);
+      return data;
+    }
+    if (fresh.push(data) > 200) throw new Error("the answer was not kept");
   }
 }
 
@@ -66,8 +73,7 @@ const said = (content: string) => ({ messages: [{ role: "user" as const, content
 describe("a kept answer is the answer, to each client", () => {
   it("OpenAI: whole, as a stream, and in the format of responses", async () => {
     const ask = () => openai.chat.completions.create({ model: "kept", ...said("one") }).withResponse();
-    const { data: first } = await ask();
-    expect(await untilHit(ask)).toEqual(first);
+    expect((await untilHit(ask)).choices[0]!.message.content).toBe("hello");
 
     provider.answerWith(chatStream({ texts: ["kept ", "in ", "pieces"] }));
     const streamed = async () => {
@@ -76,17 +82,13 @@ describe("a kept answer is the answer, to each client", () => {
         .withResponse();
       return { data: await all(data), response };
     };
-    const { data: chunks } = await streamed();
     const again = await untilHit(streamed);
-    expect(again).toEqual(chunks);
     expect(again.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("")).toBe("kept in pieces");
     expect(again.at(-1)!.usage).toMatchObject({ prompt_tokens: 11 });
 
     provider.answerWith(chatAnswer({ text: "translated" }));
     const respond = () => openai.responses.create({ model: "kept", input: "three" }).withResponse();
-    const { data: response } = await respond();
-    expect((await untilHit(respond)).output_text).toBe(response.output_text);
-    expect(response.output_text).toBe("translated");
+    expect((await untilHit(respond)).output_text).toBe("translated");
   });
 
   it("Anthropic: whole and as a stream, from a provider of its format and translated", async () => {
@@ -96,8 +98,7 @@ describe("a kept answer is the answer, to each client", () => {
     ] as const) {
       provider.answerWith(script);
       const ask = () => anthropic.messages.create({ model, max_tokens: 50, ...said("four") }).withResponse();
-      const { data: first } = await ask();
-      expect(await untilHit(ask)).toEqual(first);
+      expect((await untilHit(ask)).content).toMatchObject([{ type: "text", text: "hello" }]);
     }
     provider.answerWith(chatStream({ texts: ["as ", "events"] }));
     const streamed = async () => {
@@ -106,9 +107,7 @@ describe("a kept answer is the answer, to each client", () => {
         .withResponse();
       return { data: await all(data), response };
     };
-    const { data: events } = await streamed();
-    expect(await untilHit(streamed)).toEqual(events);
-    expect(events.at(-1)!.type).toBe("message_stop");
+    expect((await untilHit(streamed)).at(-1)!.type).toBe("message_stop");
   });
 });
 
