@@ -1171,6 +1171,14 @@ CREATE TABLE gateway_entries (
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_entries TO nexus_ai;
 
+-- 20261123T1480_fence_grants.sql
+-- Owned by puaboai-sdk. An answer can be lost after PostgreSQL has granted a block or taken one back. What a process was granted in
+-- all, less what it gave back, tells it afterwards which was so; the fence, which it raises when it asks, keeps a statement that is
+-- still under way from taking effect after that.
+ALTER TABLE budget_grants
+  ADD obtained_nanos bigint NOT NULL DEFAULT 0,
+  ADD fence bigint NOT NULL DEFAULT 1;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1214,6 +1222,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1420_count_other_units.sql', 'c934214a3feebd947b2c7c0e2acb376495a75025bc00c6faa0041783d0f723ea', 0),
   ('20261123T1421_create_model_prices.sql', '8d165b2ad7c5dc7771d5afad45e73a4fa0b46a0167f62713d9c3a1ae06c582f9', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0),
-  ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0);
+  ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0),
+  ('20261123T1480_fence_grants.sql', 'c60f7d62c7fa13bed6069b59967861f2ac798fd888b93461a1d40939185be6ca', 0);
 
 COMMIT;

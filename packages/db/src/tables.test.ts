@@ -271,7 +271,7 @@ const columns: Columns = {
     created_at: "timestamptz",
     withdrawn_at: "timestamptz?",
   },
-  budget_grants: { process_id: "uuid", account_id: "uuid", granted_nanos: "int8" },
+  budget_grants: { process_id: "uuid", account_id: "uuid", granted_nanos: "int8", obtained_nanos: "int8", fence: "int8" },
   budget_alerts: {
     account_id: "uuid",
     percent: "int2",

@@ -174,6 +174,8 @@ export interface Tables extends KeyTables {
     process_id: string;
     account_id: string;
     granted_nanos: bigint;
+    obtained_nanos: Generated<bigint>;
+    fence: Generated<bigint>;
   };
   budget_alerts: {
     account_id: string;

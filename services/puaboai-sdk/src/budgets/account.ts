@@ -22,6 +22,10 @@ export interface Account {
   figures: AccountFigures;
   /** What stands on the rows of calls that are charged to it, until the figures change. */
   told: { decision: string; spentPercent: number } | undefined;
+  /** What PostgreSQL has granted this process in all, less what was given back, as far as this process has heard. */
+  obtained: NanoDollars | undefined;
+  /** What a statement about the grant must name; `undefined` until PostgreSQL has told it, and when an answer did not come. */
+  fence: bigint | undefined;
   /** Below zero after an overrun that has eaten from what running calls hold. */
   free: NanoDollars;
   /** What running calls hold. */
@@ -37,7 +41,29 @@ const largestFactor = 256;
 const busyMs = 1000;
 
 export function openAccount(opened: Pick<Account, "id" | "budget" | "subject" | "resetsAt" | "closesAt" | "figures">): Account {
-  return { ...opened, told: undefined, free: 0n, reserved: 0n, factor: 1, refilledAt: -Infinity, usedAt: 0 };
+  return {
+    ...opened,
+    told: undefined,
+    obtained: undefined,
+    fence: undefined,
+    free: 0n,
+    reserved: 0n,
+    factor: 1,
+    refilledAt: -Infinity,
+    usedAt: 0,
+  };
+}
+
+/** An answer about its grant was lost: nobody knows whether PostgreSQL has done what it was asked for. */
+export function isUnsure({ obtained, fence }: Account): boolean {
+  return obtained !== undefined && fence === undefined;
+}
+
+/** What PostgreSQL says of its grant. What it has granted and this process had not heard of is free. */
+export function hearGrant(account: Account, { obtained, fence }: { obtained: NanoDollars; fence: bigint }): void {
+  account.free += obtained - (account.obtained ?? obtained);
+  account.obtained = obtained;
+  account.fence = fence;
 }
 
 /** How much a refill for a call should bring: more the busier the account is. */

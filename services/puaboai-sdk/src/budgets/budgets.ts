@@ -4,14 +4,22 @@
  * back when idle, and near the limit are no larger than one call.
  *
  * At every instant: what `budget_grants` says of this process = free + set aside for running calls + cost of finished calls whose rows
- * PostgreSQL has not taken. So `settled + granted ≤ limit` holds there without a look at this memory.
+ * PostgreSQL has not taken; where an answer of PostgreSQL was lost it says more, until it has been asked. So `settled + granted ≤ limit` holds there without a look at this memory.
  */
 import type { NanoDollars, RequestId } from "@nexus/core";
 import type { Logger } from "@nexus/telemetry";
-import { type Account, type AccountFigures, hearFigures, isHard, settleInMemory, takeFromAll, tell } from "./account.ts";
+import {
+  type Account,
+  type AccountFigures,
+  hearFigures,
+  isHard,
+  isUnsure,
+  settleInMemory,
+  takeFromAll,
+  tell,
+} from "./account.ts";
 import type { Payer } from "./budget.ts";
-import { giveBack } from "./grants.store.ts";
-import { type BlockDeps, obtainBlocks } from "./obtain-blocks.ts";
+import { askGrants, type BlockDeps, giveBackFree, obtainBlocks } from "./obtain-blocks.ts";
 import { Purse } from "./purse.ts";
 
 /** Money set aside for one call. */
@@ -81,7 +89,7 @@ export class Budgets {
     const purse = this.#purses.get(organizationId);
     if (!purse) return;
     purse.forgetBudgets();
-    await purse.inTurn(() => this.#empty(purse.held()));
+    await purse.inTurn(() => giveBackFree(this.#deps, purse.held()));
   }
 
   /** What PostgreSQL has just told of accounts, as after a commit of finished calls. */
@@ -126,29 +134,24 @@ export class Budgets {
     }
   }
 
-  async #empty(accounts: readonly Account[]): Promise<void> {
-    const parts = accounts.filter(({ free }) => free > 0n).map((account) => ({ accountId: account.id, amount: account.free }));
-    if (parts.length === 0) return;
-    // Taken out first, and not put back if it fails: whether PostgreSQL did it nobody knows then.
-    for (const account of accounts) if (account.free > 0n) account.free = 0n;
-    await giveBack(this.#deps.db, this.#deps.processId, parts);
-  }
-
   #returnIdle(): void {
     const now = this.#deps.clock.monotonic();
     for (const [organizationId, purse] of this.#purses) {
       if (purse.isBusy) continue;
+      const unsure = purse.held().filter(isUnsure);
       if (purse.sweep(now, idleMs)) this.#purses.delete(organizationId);
+      // As long as PostgreSQL is away, with each sweep.
+      else if (unsure.length > 0) purse.inTurn(() => askGrants(this.#deps, unsure)).catch(() => {});
       else if (purse.idle(now, idleMs).some(({ free }) => free > 0n)) this.#giveBackLater(purse, () => purse.idle(now, idleMs));
     }
   }
 
   #giveBackLater(purse: Purse, which: () => readonly Account[]): void {
     purse
-      .inTurn(() => this.#empty(which()))
+      .inTurn(() => giveBackFree(this.#deps, which()))
       .catch((error: unknown) => {
         const fields = { err: error, organization: purse.organizationId };
-        this.#deps.logger.warn(fields, "an idle block of a budget could not be given back");
+        this.#deps.logger.warn(fields, "an idle block of a budget could not be given back; it is tried again");
       });
   }
 }

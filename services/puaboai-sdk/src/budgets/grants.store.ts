@@ -2,8 +2,31 @@ import type { NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 
+/** What PostgreSQL says of a process and an account. */
+export interface GrantState {
+  accountId: string;
+  /** Granted in all, less what was given back. */
+  obtained: NanoDollars;
+  /** Statements that name an older one do nothing. */
+  fence: bigint;
+}
+
+/**
+ * Tells what a process has obtained, and raises the fences: a statement of before, of which no answer came and which may still be
+ * under way, takes no effect after this one. (A fencing token; Kleppmann, "How to do distributed locking", 2016.)
+ */
+export async function fenceGrants(db: Db, processId: string, accountIds: readonly string[]): Promise<GrantState[]> {
+  const { rows } = await sql<GrantState>`
+    WITH open AS (SELECT id FROM budget_accounts WHERE id = ANY(${accountIds}::uuid[]) ORDER BY id FOR UPDATE)
+    INSERT INTO budget_grants (process_id, account_id, granted_nanos) SELECT ${processId}, id, 0 FROM open
+    ON CONFLICT (process_id, account_id) DO UPDATE SET fence = budget_grants.fence + 1
+    RETURNING account_id AS "accountId", obtained_nanos AS obtained, fence`.execute(db);
+  return rows;
+}
+
 export interface WantedBlock {
   accountId: string;
+  fence: bigint;
   /** Less would not do. */
   needed: NanoDollars;
   /** More would not be used soon. */
@@ -11,10 +34,9 @@ export interface WantedBlock {
 }
 
 /** An account as it stands after the statement. */
-export interface GrantAnswer {
-  accountId: string;
-  /** Null where any of the accounts does not allow what is needed of it: then none was granted anything. */
-  block: NanoDollars | null;
+export interface GrantAnswer extends GrantState {
+  /** False where any of the accounts does not allow what is needed of it: then none was granted anything. */
+  isGranted: boolean;
   limit: NanoDollars;
   settled: NanoDollars;
   granted: NanoDollars;
@@ -25,49 +47,65 @@ export interface GrantAnswer {
  * Grants a process blocks of accounts, each at least `needed` and at most `wish`, or none of them: one statement that keeps
  * `settled + granted ≤ limit` whatever runs beside it. No more than a sixteenth of what is left, unless the call needs it, so that
  * several processes do not hold the rest from one another.
+ *
+ * @returns the accounts whose fence is the one that was named
  */
 export async function grantBlocks(db: Db, processId: string, wanted: readonly WantedBlock[]): Promise<GrantAnswer[]> {
   const document = JSON.stringify(
-    wanted.map(({ accountId, needed, wish }) => ({ account_id: accountId, needed: `${needed}`, wish: `${wish}` })),
+    wanted.map(({ accountId, fence, needed, wish }) => ({
+      account_id: accountId,
+      fence: `${fence}`,
+      needed: `${needed}`,
+      wish: `${wish}`,
+    })),
   );
   const { rows } = await sql<GrantAnswer>`
     WITH open AS (
-      SELECT a.id, a.settled_nanos, a.granted_nanos, b.limit_nanos, w.needed, w.wish,
+      SELECT a.id, a.settled_nanos, a.granted_nanos, b.limit_nanos, g.obtained_nanos, g.fence, w.needed, w.wish,
         CASE WHEN b.deleted_at IS NULL THEN b.frozen_at ELSE b.deleted_at END AS frozen_at,
         b.limit_nanos - a.settled_nanos - a.granted_nanos AS left_nanos
       FROM budget_accounts a JOIN budgets b ON b.id = a.budget_id
-      JOIN jsonb_to_recordset(${document}::jsonb) AS w (account_id uuid, needed bigint, wish bigint) ON w.account_id = a.id
-      ORDER BY a.id FOR UPDATE OF a
+      JOIN jsonb_to_recordset(${document}::jsonb) AS w (account_id uuid, fence bigint, needed bigint, wish bigint) ON w.account_id = a.id
+      JOIN budget_grants g ON g.account_id = a.id AND g.process_id = ${processId} AND g.fence = w.fence
+      ORDER BY a.id FOR UPDATE OF a, g
     ), allowed AS (
       SELECT id, LEAST(GREATEST(needed, left_nanos / 16), wish) AS block FROM open
-      WHERE NOT EXISTS (SELECT FROM open WHERE left_nanos < needed OR frozen_at IS NOT NULL)
+      WHERE (SELECT count(*) FROM open) = ${wanted.length}
+        AND NOT EXISTS (SELECT FROM open WHERE left_nanos < needed OR frozen_at IS NOT NULL)
     ), taken AS (
       UPDATE budget_accounts SET granted_nanos = granted_nanos + allowed.block, updated_at = now()
       FROM allowed WHERE budget_accounts.id = allowed.id RETURNING budget_accounts.id
     ), noted AS (
-      INSERT INTO budget_grants (process_id, account_id, granted_nanos)
-      SELECT ${processId}, allowed.id, allowed.block FROM allowed JOIN taken ON taken.id = allowed.id ORDER BY allowed.id
-      ON CONFLICT (process_id, account_id) DO UPDATE SET granted_nanos = budget_grants.granted_nanos + excluded.granted_nanos
+      UPDATE budget_grants SET granted_nanos = granted_nanos + allowed.block, obtained_nanos = obtained_nanos + allowed.block
+      FROM allowed JOIN taken ON taken.id = allowed.id WHERE account_id = allowed.id AND process_id = ${processId}
     )
-    SELECT open.id AS "accountId", allowed.block, open.limit_nanos AS "limit", open.settled_nanos AS settled,
+    SELECT open.id AS "accountId", allowed.block IS NOT NULL AS "isGranted", open.obtained_nanos + coalesce(allowed.block, 0) AS obtained,
+      open.fence, open.limit_nanos AS "limit", open.settled_nanos AS settled,
       open.granted_nanos + coalesce(allowed.block, 0) AS granted, open.frozen_at AS "frozenAt"
     FROM open LEFT JOIN allowed ON allowed.id = open.id ORDER BY open.id`.execute(db);
   return rows;
 }
 
-/** Gives back parts of what a process holds. */
-export async function giveBack(
-  db: Db,
-  processId: string,
-  parts: readonly { accountId: string; amount: NanoDollars }[],
-): Promise<void> {
-  const document = JSON.stringify(parts.map(({ accountId, amount }) => ({ account_id: accountId, amount: `${amount}` })));
+export interface BlockPart {
+  accountId: string;
+  fence: bigint;
+  amount: NanoDollars;
+}
+
+/** Gives back parts of what a process holds, of those accounts whose fence is the one that was named. */
+export async function giveBack(db: Db, processId: string, parts: readonly BlockPart[]): Promise<void> {
+  const document = JSON.stringify(
+    parts.map(({ accountId, fence, amount }) => ({ account_id: accountId, fence: `${fence}`, amount: `${amount}` })),
+  );
   await sql`
-    WITH parts AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r (account_id uuid, amount bigint)),
-    open AS (SELECT a.id, parts.amount FROM budget_accounts a JOIN parts ON parts.account_id = a.id ORDER BY a.id FOR UPDATE OF a),
+    WITH parts AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r (account_id uuid, fence bigint, amount bigint)),
+    open AS (
+      SELECT a.id, parts.fence, parts.amount FROM budget_accounts a JOIN parts ON parts.account_id = a.id ORDER BY a.id FOR UPDATE OF a
+    ),
     held AS (
-      UPDATE budget_grants SET granted_nanos = granted_nanos - open.amount
-      FROM open WHERE account_id = open.id AND process_id = ${processId} RETURNING account_id, open.amount
+      UPDATE budget_grants SET granted_nanos = granted_nanos - open.amount, obtained_nanos = obtained_nanos - open.amount
+      FROM open WHERE account_id = open.id AND process_id = ${processId} AND budget_grants.fence = open.fence
+      RETURNING account_id, open.amount
     )
     UPDATE budget_accounts SET granted_nanos = granted_nanos - held.amount, updated_at = now()
     FROM held WHERE budget_accounts.id = held.account_id`.execute(db);

@@ -1,8 +1,8 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { Clock, NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { type Account, growWish, hearFigures, isHard } from "./account.ts";
-import { type GrantAnswer, grantBlocks } from "./grants.store.ts";
+import { type Account, growWish, hearFigures, hearGrant, isHard, isUnsure } from "./account.ts";
+import { type BlockPart, fenceGrants, type GrantAnswer, giveBack, grantBlocks } from "./grants.store.ts";
 import { refuseSpending } from "./refuse-spending.ts";
 
 export interface BlockDeps {
@@ -15,8 +15,8 @@ export interface BlockDeps {
 }
 
 /**
- * Brings the accounts of a call to what it may cost, all or none.
- * @throws Problem `budget_exceeded` with level, limit, settled, granted, needed and when it resets
+ * Brings the accounts of a call nearer to what it may cost, all or none: whoever calls looks again, and calls again.
+ * @throws Problem `budget_exceeded` with level, limit, settled, granted, needed and when it resets; or PostgreSQL's error
  */
 export async function obtainBlocks(
   deps: BlockDeps,
@@ -25,20 +25,52 @@ export async function obtainBlocks(
 ): Promise<void> {
   const frozen = accounts.find((account) => isHard(account) && account.budget.frozenAt !== null);
   if (frozen) throw refuseSpending(amount, frozen);
-  const now = deps.clock.monotonic();
   const poor = accounts.filter((account) => isHard(account) && account.free < amount);
+  const unknown = poor.filter(({ fence }) => fence === undefined);
+  // An answer that was lost may have brought enough.
+  if (unknown.length > 0) await askGrants(deps, unknown);
+  else await askBlocks(deps, poor, amount);
+}
+
+/** Learns what PostgreSQL has granted of accounts. */
+export async function askGrants(deps: BlockDeps, accounts: readonly Account[]): Promise<void> {
+  const states = await fenceGrants(deps.db, deps.processId, idsOf(accounts));
+  for (const account of accounts) {
+    const state = states.find(({ accountId }) => accountId === account.id);
+    if (!state) throw new Error(`the account ${account.id} of a budget is gone`);
+    hearGrant(account, state);
+  }
+}
+
+/** Gives back what is free of accounts. Where that fails, `askGrants` tells whether it was done. */
+export async function giveBackFree(deps: BlockDeps, accounts: readonly Account[]): Promise<void> {
+  const unsure = accounts.filter(isUnsure);
+  if (unsure.length > 0) await askGrants(deps, unsure);
+  const parts: BlockPart[] = [];
+  const given = accounts.filter(({ free, fence }) => free > 0n && fence !== undefined);
+  for (const account of given) {
+    const { id, free, obtained = 0n, fence = 0n } = account;
+    parts.push({ accountId: id, fence, amount: free });
+    // Taken out first: no call may spend it meanwhile.
+    Object.assign(account, { free: 0n, obtained: obtained - free });
+  }
+  if (parts.length > 0) await orUnsure(given, giveBack(deps.db, deps.processId, parts));
+}
+
+async function askBlocks(deps: BlockDeps, poor: readonly Account[], amount: NanoDollars): Promise<void> {
+  const now = deps.clock.monotonic();
   const wanted = poor.map((account) => {
     const needed = amount - account.free;
     const wish = growWish(account, amount, now);
-    return { accountId: account.id, needed, wish: wish > needed ? wish : needed };
+    return { accountId: account.id, fence: account.fence ?? 0n, needed, wish: wish > needed ? wish : needed };
   });
   const needs = new Map(wanted.map(({ accountId, needed }) => [accountId, needed]));
-  const answers = await grantBlocks(deps.db, deps.processId, wanted);
-  for (const answer of answers) {
-    const account = poor.find(({ id }) => id === answer.accountId);
-    if (!account) continue;
-    hearFigures(account, { settled: answer.settled, granted: answer.granted });
-    if (answer.block !== null) account.free += answer.block;
+  const answers = await orUnsure(poor, grantBlocks(deps.db, deps.processId, wanted));
+  for (const account of poor) {
+    const answer = answers.find(({ accountId }) => accountId === account.id);
+    // Somebody else has raised the fence, or what we hold was released behind our back.
+    if (!answer) account.fence = undefined;
+    else hearAnswer(account, answer);
   }
   const refusal = answers.find((answer) => refuses(answer, needs.get(answer.accountId) ?? 0n));
   if (!refusal) return;
@@ -47,6 +79,23 @@ export async function obtainBlocks(
   throw refuseSpending(amount, account && { ...account, budget: { ...account.budget, limit, frozenAt } });
 }
 
-function refuses({ block, limit, settled, granted, frozenAt }: GrantAnswer, needed: NanoDollars): boolean {
-  return block === null && (frozenAt !== null || limit - settled - granted < needed);
+function hearAnswer(account: Account, answer: GrantAnswer): void {
+  hearFigures(account, { settled: answer.settled, granted: answer.granted });
+  hearGrant(account, answer);
+}
+
+/** Whether a statement that has failed was carried out nobody knows: its answer may have been what was lost. */
+async function orUnsure<T>(accounts: readonly Account[], statement: Promise<T>): Promise<T> {
+  try {
+    return await statement;
+  } catch (error) {
+    for (const account of accounts) account.fence = undefined;
+    throw error;
+  }
+}
+
+const idsOf = (accounts: readonly Account[]): string[] => accounts.map(({ id }) => id);
+
+function refuses({ isGranted, limit, settled, granted, frozenAt }: GrantAnswer, needed: NanoDollars): boolean {
+  return !isGranted && (frozenAt !== null || limit - settled - granted < needed);
 }

@@ -1,6 +1,6 @@
 /** The budgets and accounts of one organization, as this process knows them. */
 import { type NanoDollars, Problem, type RequestId } from "@nexus/core";
-import { type Account, openAccount } from "./account.ts";
+import { type Account, isUnsure, openAccount } from "./account.ts";
 import { openAccounts } from "./accounts.store.ts";
 import { type Budget, chargedSubjects, type Payer } from "./budget.ts";
 import { loadBudgets } from "./load-budgets.ts";
@@ -104,7 +104,7 @@ export class Purse {
   /** Forgets what has not been used for long. True when nothing is left. */
   sweep(now: number, idleMs: number): boolean {
     for (const [name, account] of this.#accounts) {
-      if (account.reserved !== 0n || account.free > 0n) continue;
+      if (account.reserved !== 0n || account.free > 0n || isUnsure(account)) continue;
       if (account.closesAt > now && now - account.usedAt < idleMs * forgetAfterIdles) continue;
       this.#accounts.delete(name);
       this.#byId.delete(account.id);

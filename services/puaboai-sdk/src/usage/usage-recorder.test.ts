@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { openAccounts } from "../budgets/accounts.store.ts";
 import { findBudgets } from "../budgets/budgets.store.ts";
-import { grantBlocks } from "../budgets/grants.store.ts";
+import { fenceGrants, grantBlocks } from "../budgets/grants.store.ts";
 import { releaseBudgets } from "../budgets/release-budgets.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { replayJournals } from "./replay-journals.ts";
@@ -122,6 +122,7 @@ async function makeBudget(limit: bigint): Promise<string> {
     .execute();
   return organizationId;
 }
+const fences = new Map<string, ReturnType<typeof fenceGrants>>();
 const reserve = async (
   db: Db,
   { processId, organizationId, amount }: { processId: string; organizationId: string; amount: bigint },
@@ -129,8 +130,10 @@ const reserve = async (
   const [budget] = await findBudgets(db, organizationId);
   const [account] = await openAccounts(db, [{ budgetId: budget!.id, subject: "" }]);
   const accountId = account!.id;
-  const [grant] = await grantBlocks(db, processId, [{ accountId, needed: amount, wish: amount }]);
-  return grant!.block === null ? undefined : accountId;
+  if (!fences.has(accountId)) fences.set(accountId, fenceGrants(db, processId, [accountId]));
+  const [held] = await fences.get(accountId)!;
+  const [grant] = await grantBlocks(db, processId, [{ accountId, fence: held!.fence, needed: amount, wish: amount }]);
+  return grant!.isGranted ? accountId : undefined;
 };
 const budgetOf = (organizationId: string) =>
   owner.db
