@@ -58,10 +58,15 @@ models:
   - { id: chat, provider: chat, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: responses, provider: responses, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: gemini, provider: gemini, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
+  - { id: precious, provider: chat, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price.replace('"10"', '"1000000"')} }
   - { id: tls, provider: tls, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: messages, provider: messages, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
+  const routed = `${yaml}
+routes:
+  either: { targets: [chat, messages] }
+`;
+  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(routed) };
   const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
   const logger = createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream });
   gateway = await startService(config, { logger });
@@ -315,22 +320,21 @@ describe.each(pairs)("a client of %s on a provider of %s", (client, model) => {
     expect(endless.raw.length).toBeLessThan(10_000);
   });
 
-  // No frame of Google's format says that it is the last; there the deadlines end the call.
-  test.skipIf(model === "gemini")(
-    "nothing passes after the end, and the client does not wait for a provider that does not stop",
-    async () => {
-      const frames = await honest(model, true);
-      let isClosed = false;
-      upstream.answerWith((socket) => {
-        socket.on("close", () => (isClosed = true));
-        socket.write(streamHead + chunk(frames.join("") + frames.join("")).toString());
-      });
-      const heard = await call(client, model, true);
-      expect(heard, heard.raw).toMatchObject({ text: "hello", isWhole: true, error: undefined });
-      expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
-      await waitFor(() => isClosed);
-    },
-  );
+  test("nothing passes after the end, and the client does not wait for a provider that does not stop", async () => {
+    const frames = await honest(model, true);
+    let isClosed = false;
+    upstream.answerWith((socket) => {
+      socket.on("close", () => (isClosed = true));
+      // No frame of Google's format says that it is the last: there the deadline ends the call.
+      socket.write(streamHead + chunk([...frames, ...(model === "gemini" ? [] : frames)].join("")).toString());
+    });
+    const heard = await call(client, model, true);
+    const end = model === "gemini" ? { isWhole: false, error: "upstream_timeout" } : { isWhole: true, error: undefined };
+    expect(heard, heard.raw).toMatchObject({ text: "hello", ...end });
+    const outcome = model === "gemini" ? "error" : "ok";
+    expect(await rowOf(heard)).toMatchObject({ outcome, usage_source: "provider" });
+    await waitFor(() => isClosed);
+  });
 
   test("frames that are no JSON, no object or of another format are an error, not a crash", async () => {
     const frames = await honest(model, true);
@@ -575,6 +579,62 @@ test.each(formats)(
     expect(await rowOf(heard)).toMatchObject({ outcome: "error", error_code: "upstream_failed", usage_source: "provider" });
   },
 );
+
+test("interim answers before an answer and fields after it change nothing", async () => {
+  const early = "HTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\n\r\n";
+  const body = (await honest("chat", false)).join("");
+  upstream.answerWith(bytesOf(Buffer.concat([Buffer.from(early.repeat(3)), wholeAnswer(body)])));
+  expect((await call("chat", "chat", false)).text).toBe("hello");
+  const frames = chunk((await honest("chat", true)).join("")).toString();
+  upstream.answerWith(bytesOf(`${early}${streamHead}${frames}0\r\nx-usage: 0\r\ncontent-length: 3\r\n\r\n`));
+  const heard = await call("chat", "chat", true);
+  expect(heard).toMatchObject({ text: "hello", isWhole: true, error: undefined });
+  expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
+});
+
+test("of a route with another target no lie reaches the client before the answer has begun", async () => {
+  const answer = streamOf(await honest("messages", true));
+  const [first] = await honest("chat", true);
+  const role = first!.replace('"hel"', '""');
+  const lies: LyingScript[] = [
+    streamOf([]),
+    streamOf([": ping\n\n"]),
+    streamOf([role]),
+    streamOf([role, "data: {"]),
+    streamOf(['data: {"error":{"message":"10.1.2.3"}}\n\n']),
+    (socket) => void socket.write(streamHead + chunk(role).toString(), () => socket.destroy()),
+    bytesOf("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>"),
+    bytesOf(wholeAnswer("{}", "", "429 X")),
+    bytesOf(wholeAnswer('{"error":{"message":"10.1.2.3"}}')),
+    (socket) => void socket.resetAndDestroy(),
+  ];
+  for (const [index, lie] of lies.entries()) {
+    upstream.answerWith((socket, request) =>
+      request.path.endsWith("/messages") ? answer(socket, request) : lie(socket, request),
+    );
+    const heard = await call("chat", "either", true);
+    expect(heard, `${index} ${heard.raw}`).toMatchObject({ status: 200, text: "hello", isWhole: true, error: undefined });
+    expect(heard.raw).not.toContain("10.1.2.3");
+    const rows = await waitFor(async () => {
+      const found = await scene.owner.db
+        .selectFrom("usage_events")
+        .select(["outcome", "error_code"])
+        .where("request_id", "=", uuidOf("request", heard.requestId)!)
+        .orderBy("attempt")
+        .execute();
+      return found.length === 2 && found;
+    });
+    expect(rows).toMatchObject([{ outcome: "error", error_code: "upstream_failed" }, { outcome: "ok" }]);
+  }
+});
+
+test("figures that no ledger could hold leave a row like any other, and nothing of it hangs", async () => {
+  const most = 2 ** 40;
+  upstream.answerWith(await lying("chat", false, { prompt_tokens: most, completion_tokens: most }));
+  const row = await rowOf(await call("chat", "precious", false));
+  // A dollar for each token would be ten thousand times what a budget can be, and more than the column holds.
+  expect(row).toMatchObject({ outcome: "overrun", output_tokens: BigInt(most), cost_nanos: 10n ** 17n });
+});
 
 test("an answer that nobody asked for reaches nobody", async () => {
   const told = async (text: string) => wholeAnswer((await honest("chat", false)).join("").replace("hello", text));

@@ -158,6 +158,12 @@ async function setAside(
   return reservation;
 }
 
+/**
+ * A hundred million dollars, the largest default budget: more is a lie or a mistake, which must not overflow the column. A row that
+ * PostgreSQL never takes would hold its money for ever.
+ */
+const dearestCall: NanoDollars = 10n ** 17n;
+
 /** Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does. */
 function chargeOf(
   price: ModelPrice | undefined,
@@ -168,7 +174,8 @@ function chargeOf(
   if (end.usage.source === "bound") return reserved;
   if (end.usage.source === "none") return 0n;
   const cost = priceOf(tokens, price);
-  return end.usage.source === "provider" || cost < reserved ? cost : reserved;
+  if (end.usage.source !== "provider" && cost > reserved) return reserved;
+  return cost < dearestCall ? cost : dearestCall;
 }
 
 function fieldsOf(row: UsageRow): Record<string, unknown> {
