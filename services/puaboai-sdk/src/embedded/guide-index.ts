@@ -37,7 +37,7 @@ export interface GuideIndex {
 
 const batch = 8;
 /** How much a synonym, and a word of the message before, counts beside a word of the question. */
-const synonymWeight = 0.35;
+const synonymWeight = 0.5;
 const beforeWeight = 0.3;
 /** How much the meaning (vectors) counts beside the words; tried on the questions of the quality test. */
 const similarityWeight = 0.5;
@@ -102,10 +102,10 @@ function termsOf(question: GuideQuestion): Term[] {
   return [...terms.values()];
 }
 
-/** The headings say best what a passage is about: they count three times, the page's title once. */
+/** The headings say best what a passage is about: they count four times, the page's title once. */
 function searchableWords(passage: Passage): string[] {
   const heading = wordsOf(passage.heading);
-  return [...wordsOf(passage.title), ...heading, ...heading, ...heading, ...wordsOf(passage.text)];
+  return [...wordsOf(passage.title), ...heading, ...heading, ...heading, ...heading, ...wordsOf(passage.text)];
 }
 
 /** What the vector is made of: prose without code, as the model knows sentences and not `curl`. */
