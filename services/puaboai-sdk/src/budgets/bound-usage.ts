@@ -44,6 +44,7 @@ export function boundUsage(call: BoundedCall, model: Limits): Bound {
     input,
     output,
     cacheWriteHour: call.writesCache ? input : 0,
+    ...(call.choices > 1 ? { choices: call.choices } : {}),
     ...(call.hasMedia ? { hasMedia: true } : {}),
     ...(call.hasAudio ? { hasAudio: true } : {}),
     ...(call.units ? withUnits(call.units) : {}),

@@ -76,7 +76,10 @@ async function askBlocks(deps: BlockDeps, poor: readonly Account[], amount: Nano
   if (!refusal) return;
   const { frozenAt, limit } = refusal;
   const account = poor.find(({ id }) => id === refusal.accountId);
-  throw refuseSpending(amount, account && { ...account, budget: { ...account.budget, limit, frozenAt } });
+  const available = leastOf(
+    answers.map((answer) => leftOf(answer) + (poor.find(({ id }) => id === answer.accountId)?.free ?? 0n)),
+  );
+  throw refuseSpending(amount, account && { ...account, budget: { ...account.budget, limit, frozenAt } }, available);
 }
 
 function hearAnswer(account: Account, answer: GrantAnswer): void {
@@ -96,6 +99,16 @@ async function orUnsure<T>(accounts: readonly Account[], statement: Promise<T>):
 
 const idsOf = (accounts: readonly Account[]): string[] => accounts.map(({ id }) => id);
 
-function refuses({ isGranted, limit, settled, granted, frozenAt }: GrantAnswer, needed: NanoDollars): boolean {
-  return !isGranted && (frozenAt !== null || limit - settled - granted < needed);
+function refuses(answer: GrantAnswer, needed: NanoDollars): boolean {
+  return !answer.isGranted && (answer.frozenAt !== null || leftOf(answer) < needed);
+}
+
+/** What nobody has spent or holds. Below zero where the limit was lowered. */
+function leftOf({ limit, settled, granted, frozenAt }: GrantAnswer): NanoDollars {
+  return frozenAt === null ? limit - settled - granted : 0n;
+}
+
+function leastOf(amounts: readonly NanoDollars[]): NanoDollars {
+  const least = amounts.reduce((one, other) => (one < other ? one : other));
+  return least > 0n ? least : 0n;
 }

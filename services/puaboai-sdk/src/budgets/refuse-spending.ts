@@ -5,6 +5,8 @@ import type { Account } from "./account.ts";
 export function refuseSpending(
   needed: NanoDollars,
   account: Pick<Account, "budget" | "figures" | "subject" | "resetsAt"> | undefined,
+  /** What the budgets that were asked still have for such a call, each of them. */
+  available: NanoDollars = 0n,
 ): Problem {
   if (!account) {
     return new Problem("budget_exceeded", "The organization has no budget. An administrator can set one.", {
@@ -15,6 +17,7 @@ export function refuseSpending(
         settled_nanos: "0",
         granted_nanos: "0",
         needed_nanos: needed.toString(),
+        available_nanos: "0",
       },
     });
   }
@@ -32,6 +35,7 @@ export function refuseSpending(
       settled_nanos: figures.settled.toString(),
       granted_nanos: figures.granted.toString(),
       needed_nanos: needed.toString(),
+      available_nanos: available.toString(),
       resets_at: resetsAt?.toISOString() ?? null,
       ...(budget.frozenAt ? { frozen_at: budget.frozenAt.toISOString() } : {}),
     },

@@ -41,6 +41,7 @@ providers:
   claude: { base_url: "${provider.baseUrl}", allow_private_network: true, wire_formats: [anthropic-messages] }
 models:
   - { id: kept, provider: fake, ${chat}, price: ${price}, cache: { ttl_seconds: 3600, max_bytes: 200000 } }
+  - { id: clamped, provider: fake, ${chat}, price: ${price}, cache: { ttl_seconds: 3600 }, clamp_output: true }
   - { id: brief, provider: fake, ${chat}, price: free, cache: { ttl_seconds: 1 } }
   - { id: small, provider: fake, ${chat}, price: free, cache: { ttl_seconds: 3600, max_bytes: 1024 } }
   - { id: plain, provider: fake, ${chat}, price: free }
@@ -227,6 +228,22 @@ routes:
     expect(cacheSaid(again)).toBe("hit");
     // Its target by itself keeps none.
     expect(cacheSaid(await call(key, { model: "plain" }))).toBeNull();
+  });
+
+  test("an answer that a budget has made shorter is not kept", async () => {
+    const issued = await scene.issueKey({ budgetNanos: 9_000_000n });
+    organizations.set(issued.key, issued.organizationId);
+    for (const stream of [false, true]) {
+      provider.answerWith(stream ? chatStream() : chatAnswer());
+      const answer = await call(issued.key, { model: "clamped", stream });
+      await answer.text();
+      expect([answer.status, cacheSaid(answer)]).toEqual([200, "miss"]);
+      expect(Number(answer.headers.get("x-nexus-max-tokens"))).toBeLessThan(1000);
+    }
+    provider.answerWith(chatAnswer());
+    // What is kept is kept in order: when this one is there, none of the others came before it.
+    await warm(issued.key, { model: "small", say: "later" });
+    expect(await entriesOf(issued.key)).toHaveLength(1);
   });
 
   test("errors, streams that broke or were left, and what is too long are not kept", async () => {

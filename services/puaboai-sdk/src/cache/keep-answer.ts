@@ -10,15 +10,19 @@ interface KeeperOptions {
   put: (answer: Pick<CachedAnswer, "kind" | "model" | "headers" | "body">) => void;
 }
 
-/** Keeps the complete answer of one call as it leaves, after all other hooks; what grows too long is let go of at once. */
+/**
+ * Keeps the complete answer of one call as it leaves, after all other hooks; what grows too long is let go of at once. One that a
+ * budget has made shorter is for nobody else.
+ */
 export function keepAnswer({ maxBytes, put }: KeeperOptions, inner: AnswerHooks): AnswerHooks {
   return {
     ...inner,
     keepWhole(model, headers, body) {
-      if (body.length <= maxBytes) put({ kind: "whole", model: model.id, headers: keptOf(headers), body });
+      if (body.length <= maxBytes && !model.isClamped) put({ kind: "whole", model: model.id, headers: keptOf(headers), body });
     },
     openStream(model, headers) {
       const stream = inner.openStream(model, headers);
+      if (model.isClamped) return stream;
       const pieces: Buffer[] = [];
       let bytes = 0;
       const keep = (frames: Buffer | undefined): Buffer | undefined => {

@@ -48,6 +48,8 @@ export interface OpenCall {
   caller: KeyCaller | PersonCaller;
   /** As it came, whatever its content type, or as guardrails left it. */
   body: Buffer;
+  /** What the client named allows a lower output cap where a budget does not cover more. */
+  mayClamp(): boolean;
   /** What is done with its answer; `undefined`: it goes to the client as it is. */
   hooks: AnswerHooks | undefined;
 }
@@ -101,6 +103,7 @@ async function runCall(
       call.ledger.asked(...named);
       hooked?.nextAttempt(call.ledger);
     },
+    mayClamp: () => deps.catalogue.clampsOutput(named[0]),
     running,
     caller,
     body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),

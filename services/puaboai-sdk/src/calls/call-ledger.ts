@@ -6,7 +6,7 @@ import type { Model } from "../catalogue/catalogue.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
 import type { ModelPrice } from "../settings/dated-prices.ts";
 import { priceDocument } from "../settings/price-document.ts";
-import { type Bound, boundCost, priceOf, withSound } from "../settings/price.ts";
+import { type Bound, boundCost, mostOutputWithin, priceOf, withSound } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -51,6 +51,8 @@ export interface CallLedger {
    * @throws Problem `budget_exceeded`, or `unavailable` when neither can be done
    */
   begin(bound: Bound): Promise<void>;
+  /** After a budget's refusal: the cap of each answer with which the call would cost so much at most, tokens. */
+  outputWithin(amount: NanoDollars): number | undefined;
   firstByte(): void;
   /** Charges the call and writes down how it ended; only the first end counts. Returns what it cost. */
   finish(end: CallEnd): NanoDollars;
@@ -101,6 +103,7 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
       await deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
       sentAt = deps.clock.monotonic();
     },
+    outputWithin: (amount) => outputWithin(model?.price, bound, amount),
     firstByte() {
       if (firstByteAt !== undefined) return;
       firstByteAt = deps.clock.monotonic();
@@ -163,6 +166,10 @@ async function setAside(
  * PostgreSQL never takes would hold its money for ever.
  */
 const dearestCall: NanoDollars = 10n ** 17n;
+
+function outputWithin(price: ModelPrice | undefined, bound: Bound, amount: NanoDollars): number | undefined {
+  return price === undefined || typeof price === "string" ? undefined : mostOutputWithin(bound, price, amount);
+}
 
 /** Only the provider's own figures may pass what was set aside: that is an overrun. An estimate of ours never does. */
 function chargeOf(

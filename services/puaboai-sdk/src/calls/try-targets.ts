@@ -1,6 +1,7 @@
 import { Problem, type ProblemCode } from "@nexus/core";
 import type { Model } from "../catalogue/catalogue.ts";
 import { type OpenCall, routed } from "./call-deps.ts";
+import { clampOutput } from "./clamp-output.ts";
 
 /** Trouble that another target may not have. A budget that does not suffice or a request that is wrong is no such trouble. */
 const othersTrouble: ReadonlySet<ProblemCode> = new Set(["upstream_failed", "upstream_timeout", "unavailable", "frozen"]);
@@ -19,7 +20,7 @@ export async function tryTargets<M extends Model>(
     const mayFallBack = index < targets.length - 1;
     try {
       routed(call, model);
-      return await attempt(model, mayFallBack);
+      return await clampOutput(call, model, (fitting) => attempt(fitting, mayFallBack));
     } catch (error) {
       const isOthers = error instanceof Problem && othersTrouble.has(error.code);
       if (!mayFallBack || !isOthers || call.running.cutBy()) throw error;

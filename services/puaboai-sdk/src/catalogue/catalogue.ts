@@ -27,6 +27,10 @@ interface ModelFacts {
   price: ModelPrice;
   /** What the file says of later moments, in their order. */
   datedPrices?: readonly DatedPrice[] | undefined;
+  /** A call that a budget does not cover whole may be made with a lower output cap. */
+  clampsOutput?: boolean | undefined;
+  /** This one is for such a call, and `maxOutputTokens` is its cap. */
+  isClamped?: boolean;
   /** No real language model: answers say so. */
   demo: boolean;
   description: string | undefined;
@@ -58,6 +62,8 @@ export interface Catalogue {
    * @throws Problem `model_not_found`
    */
   targets(id: string, allowed: readonly string[] | null): readonly Model[];
+  /** Whether what has this name, a model or a route, allows a lower output cap where a budget does not cover more. */
+  clampsOutput(id: string): boolean;
 }
 
 export function openCatalogue(models: readonly Model[], routes: readonly Route[] = []): Catalogue {
@@ -75,6 +81,7 @@ export function openCatalogue(models: readonly Model[], routes: readonly Route[]
       const route = byId.get(id);
       return route ? orderOf(route) : unknownModel();
     },
+    clampsOutput: (id) => (single.get(id)?.[0] ?? byId.get(id))?.clampsOutput === true,
   };
 }
 
@@ -85,6 +92,7 @@ export function followingCatalogue(current: () => Catalogue): Catalogue {
     routes: () => current().routes(),
     find: (id, allowed) => current().find(id, allowed),
     targets: (id, allowed) => current().targets(id, allowed),
+    clampsOutput: (id) => current().clampsOutput(id),
   };
 }
 
@@ -130,6 +138,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
     capabilities,
     price,
     datedPrices,
+    clampsOutput,
   } = settings;
   return {
     id,
@@ -143,6 +152,7 @@ export function remoteModel(settings: ModelSettings, upstream: Upstream): Remote
     capabilities,
     price,
     datedPrices,
+    clampsOutput,
     demo: false,
     description: undefined,
     dimensions: undefined,

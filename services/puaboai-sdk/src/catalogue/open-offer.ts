@@ -62,13 +62,13 @@ export function openOffer({ settings, credentials, embedded, found, before }: Of
   return { catalogue: openCatalogue([...byId.values()], routes), upstreams };
 }
 
-function routeOf({ id, strategy, targets }: RouteSettings, models: ReadonlyMap<string, Model>): Route {
+function routeOf({ id, strategy, targets, clampsOutput }: RouteSettings, models: ReadonlyMap<string, Model>): Route {
   const found = targets.map(({ model: name, weight }) => {
     const model = models.get(name);
     assert(model, "targets are models of the configuration");
     return { model, weight };
   });
-  return { id, strategy, targets: found };
+  return { id, strategy, targets: found, clampsOutput };
 }
 
 function foundName(server: LocalServer): string {

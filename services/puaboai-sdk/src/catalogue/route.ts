@@ -5,6 +5,8 @@ export interface Route {
   id: string;
   strategy: "ordered" | "weighted";
   targets: readonly { model: Model; weight: number }[];
+  /** A call that a budget does not cover whole may be made with a lower output cap. */
+  clampsOutput?: boolean | undefined;
 }
 
 /**

@@ -100,10 +100,11 @@ function presentModel(model: ModelSettings): EntryDocument {
     kind: model.kind,
     context_tokens: model.contextTokens,
     max_output_tokens: model.maxOutputTokens,
+    clamp_output: model.clampsOutput === true,
     price: typeof model.price === "string" ? model.price : priceDocument(model.price),
   };
 }
 
-function presentRoute({ strategy, targets }: RouteSettings): EntryDocument {
-  return { strategy, targets: targets.map(({ model, weight }) => ({ model, weight })) };
+function presentRoute({ strategy, targets, clampsOutput }: RouteSettings): EntryDocument {
+  return { strategy, clamp_output: clampsOutput, targets: targets.map(({ model, weight }) => ({ model, weight })) };
 }

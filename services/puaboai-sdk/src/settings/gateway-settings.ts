@@ -47,6 +47,8 @@ export interface ModelSettings {
   datedPrices?: DatedPrice[] | undefined;
   /** Its answers are kept. */
   cache?: CacheRule | undefined;
+  /** A call that a budget does not cover whole may be made with a lower output cap. */
+  clampsOutput?: boolean | undefined;
 }
 
 export interface GatewaySettings {
@@ -177,6 +179,7 @@ function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: 
   const price =
     readListedPrice(fields, listed) ?? readPrice(file, fields, { kind, writesWhenAsked: writesWhenAsked(providers, provider) });
   const cache = readCacheRule(file, fields);
+  const clampsOutput = readClamp(fields, kind);
   const capabilities = readCapabilities(file, fields, kind) ?? listed?.capabilities;
   if (!id || !provider || !upstreamModel || !kind || !contextTokens || maxOutputTokens === undefined || !price) return undefined;
   const longestInput = listed?.contextTokens && Math.max(listed.contextTokens, contextTokens);
@@ -194,7 +197,14 @@ function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: 
     capabilities,
     price,
     cache,
+    clampsOutput,
   };
+}
+
+function readClamp(fields: YamlFields, kind: ModelKind | undefined): boolean {
+  if (fields.has("clamp_output") && kind !== undefined && kind !== "chat")
+    fields.refuse("clamp_output", `has no meaning for ${kind}`);
+  return fields.flagOr("clamp_output", false);
 }
 
 /** What is billed by the minute has no other bound. */

@@ -54,6 +54,8 @@ export interface Price extends Rates {
 
 /** The most that a call can consume. */
 export interface Bound extends TokenUsage {
+  /** How many answers share the output; absent: one. */
+  choices?: number;
   /** Any part of the input may be sound or an image. */
   hasMedia?: boolean;
   /** Some of the input is sound. */
@@ -82,6 +84,20 @@ export function boundCost(bound: Bound, price: Price): NanoDollars {
       BigInt(bound.output) * dearest(output, audioOutput, imageOutput) +
       (price.fees ? feesOf(bound, price.fees) + searchesOf(bound, price.fees) : 0n),
   );
+}
+
+/** The longest output of each answer, tokens, with which a call costs so much at most; `undefined`: its input alone costs more. */
+export function mostOutputWithin(bound: Bound, price: Price, amount: NanoDollars): number | undefined {
+  const { choices = 1 } = bound;
+  const costs = (tokens: number) => boundCost({ ...bound, output: tokens * choices }, price);
+  if (costs(0) > amount) return undefined;
+  let [fits, tooMany] = [0, Math.floor(bound.output / choices) + 1];
+  while (tooMany - fits > 1) {
+    const middle = Math.floor((fits + tooMany) / 2);
+    if (costs(middle) <= amount) fits = middle;
+    else tooMany = middle;
+  }
+  return fits;
 }
 
 /** Those that the model may make beyond what the call asks for. */

@@ -12,6 +12,8 @@ export interface RouteSettings {
   targets: readonly RouteTarget[];
   /** Its answers are kept. */
   cache?: CacheRule | undefined;
+  /** A call that a budget does not cover whole may be made with a lower output cap. */
+  clampsOutput: boolean;
 }
 
 interface RouteTarget {
@@ -37,9 +39,10 @@ export function readRoutes(file: YamlFile, list: Node | null | undefined, models
     const strategy = fields.has("strategy") ? fields.oneOf("strategy", ["ordered", "weighted"]) : "ordered";
     const targets = readTargets(file, fields, models);
     const cache = readCacheRule(file, fields);
+    const clampsOutput = fields.flagOr("clamp_output", false);
     fields.finish();
     if (targets.length === 0 || targets.length > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
-    return strategy ? [{ id, strategy, targets, cache }] : [];
+    return strategy ? [{ id, strategy, targets, cache, clampsOutput }] : [];
   });
 }
 
