@@ -69,7 +69,11 @@ interface Told {
   cap: number;
   body: { available_nanos: string; error: { code: string } };
 }
-async function ask(key: string, model: string, { client = "chat", body = {} }: { client?: Client; body?: object } = {}): Promise<Told> {
+async function ask(
+  key: string,
+  model: string,
+  { client = "chat", body = {} }: { client?: Client; body?: object } = {},
+): Promise<Told> {
   const answer = await fetch(gateway.url + paths[client], {
     method: "POST",
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
