@@ -1179,6 +1179,40 @@ ALTER TABLE budget_grants
   ADD obtained_nanos bigint NOT NULL DEFAULT 0,
   ADD fence bigint NOT NULL DEFAULT 1;
 
+-- 20261123T1490_create_content_log.sql
+-- Owned by puaboai-sdk. What was asked and answered is kept only for organizations that an administrator has switched it on for.
+CREATE TABLE content_log_settings (
+  organization_id uuid PRIMARY KEY REFERENCES organizations (id),
+  enabled boolean NOT NULL,
+  retention_days smallint NOT NULL CHECK (retention_days BETWEEN 1 AND 90),
+  -- Longest text that is kept, in bytes; the rest is cut off.
+  max_bytes integer NOT NULL CHECK (max_bytes BETWEEN 1024 AND 1048576),
+  -- What was kept until then is gone for readers at once, and deleted batch by batch.
+  erased_at timestamptz(3),
+  updated_at timestamptz(3) NOT NULL DEFAULT now(),
+  updated_by uuid NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE ON content_log_settings TO nexus_ai;
+
+CREATE TABLE request_contents (
+  request_id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT now(),
+  -- Sealed by the gateway: whoever reads the table, or a copy of it, reads no text.
+  prompt bytea,
+  answer bytea,
+  -- Of the texts before they were cut.
+  prompt_bytes bigint NOT NULL CHECK (prompt_bytes >= 0),
+  answer_bytes bigint NOT NULL CHECK (answer_bytes >= 0),
+  prompt_cut boolean NOT NULL,
+  answer_cut boolean NOT NULL,
+  -- The answer was a stream, and is its text.
+  streamed boolean NOT NULL
+);
+-- Each organization has a retention of its own.
+CREATE INDEX request_contents_age_idx ON request_contents (organization_id, created_at);
+GRANT SELECT, INSERT, DELETE ON request_contents TO nexus_ai;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1223,6 +1257,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1421_create_model_prices.sql', '8d165b2ad7c5dc7771d5afad45e73a4fa0b46a0167f62713d9c3a1ae06c582f9', 0),
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0),
   ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0),
-  ('20261123T1480_fence_grants.sql', 'c60f7d62c7fa13bed6069b59967861f2ac798fd888b93461a1d40939185be6ca', 0);
+  ('20261123T1480_fence_grants.sql', 'c60f7d62c7fa13bed6069b59967861f2ac798fd888b93461a1d40939185be6ca', 0),
+  ('20261123T1490_create_content_log.sql', '1be31aaeb71f90853583c4f1344a7312e5e9ad8183dcdbeee9071a61e90b41de', 0);
 
 COMMIT;

@@ -80,6 +80,8 @@ const granted: Record<string, Record<string, string>> = {
     usage_events: "SELECT, INSERT",
     usage_hours: "SELECT, INSERT, UPDATE",
     model_prices: "SELECT, INSERT",
+    content_log_settings: "SELECT, INSERT, UPDATE",
+    request_contents: "SELECT, INSERT, DELETE",
     usage_minutes: everything,
     audit_log: "INSERT",
     audit_inbox: "INSERT",

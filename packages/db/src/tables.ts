@@ -3,11 +3,12 @@
  * migrated database. int8 → bigint, timestamptz → Date, bytea → Buffer, inet and cidr → string, arrays → arrays.
  */
 import type { ColumnType, Generated, Kysely } from "kysely";
+import type { ContentTables } from "./content-tables.ts";
 import type { GeneratedJson, Json } from "./json-column.ts";
 import type { KeyTables, Views } from "./key-tables.ts";
 import type { UsageRollup } from "./usage-rollup.ts";
 
-export interface Tables extends KeyTables {
+export interface Tables extends KeyTables, ContentTables {
   organizations: {
     id: string;
     name: string;

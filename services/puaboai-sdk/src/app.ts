@@ -13,6 +13,7 @@ import { openAiErrors } from "./calls/openai-error.ts";
 import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
 import { addConfigurationRoutes } from "./configuration/configuration.routes.ts";
+import { addContentLogRoutes } from "./contents/content-log.routes.ts";
 import type { Deps } from "./deps.ts";
 import { addEmbeddingRoutes } from "./embeddings/embeddings.routes.ts";
 import { addAdminFreezeRoutes } from "./freezes/admin-freezes.routes.ts";
@@ -65,6 +66,7 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addOwnBudgetRoutes(server.published, budgets);
   const { catalogue, priceBook } = deps;
   addPriceRoutes(server.published, { ...shared, feed: deps.verifier.feed, catalogue, priceBook });
+  addContentLogRoutes(server.published, { ...shared, feed: deps.verifier.feed, contents: deps.contents });
   addAdminFreezeRoutes(server.published, deps);
   addConfigurationRoutes(server.published, { ...shared, feed: deps.verifier.feed, configuration: deps.configuration });
   const calls = callDeps(deps);
@@ -91,6 +93,7 @@ function callDeps(deps: Deps): CallDeps {
       return deps.configuration.current.hooks;
     },
     recorder: usage.recorder,
+    contents: deps.contents,
     budgets: deps.budgets,
     measure: deps.callMetrics,
     translate: (error) => toProblem(error, translate),

@@ -25,6 +25,7 @@ import type { GatewayConfig } from "./config.ts";
 import { type EntryFollower, followEntries } from "./configuration/follow-entries.ts";
 import { followFile } from "./configuration/follow-file.ts";
 import { LiveConfiguration } from "./configuration/live-configuration.ts";
+import { ContentLog } from "./contents/content-log.ts";
 import { discoverLocalServers } from "./embedded/discover-local-servers.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
@@ -60,6 +61,7 @@ export interface Deps {
   usage: Usage;
   budgets: Budgets;
   priceBook: PriceBook;
+  contents: ContentLog;
   gate: CallGate;
   cursorSecret: Buffer;
 }
@@ -116,6 +118,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
   followBudgets({ feed, recorder: usage.recorder, budgets });
   const catalogue = followingCatalogue(() => configuration.current.offer.catalogue);
   const priceBook = openPriceBook({ db: database.db, clock, catalogue, logger, configuration, feed }, opened);
+  const contents = openContentLog(config, { db: database.db, logger, metrics, feed }, opened);
   return {
     config,
     logger,
@@ -140,6 +143,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     usage,
     budgets,
     priceBook,
+    contents,
     gate,
     cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
   };
@@ -162,6 +166,15 @@ function openPriceBook({ configuration, feed, ...tools }: PriceTools, opened: Cl
   priceBook.follow(feed);
   configuration.onReplaced(() => priceBook.apply());
   return priceBook;
+}
+
+type ContentTools = Omit<ConstructorParameters<typeof ContentLog>[0], "secret"> & { feed: Parameters<ContentLog["follow"]>[0] };
+
+function openContentLog(config: GatewayConfig, { feed, ...tools }: ContentTools, opened: Close[]): ContentLog {
+  const contents = new ContentLog({ ...tools, secret: config.NEXUS_AUDIT_KEY });
+  opened.push(() => contents.close());
+  contents.follow(feed);
+  return contents;
 }
 
 function openBudgetWebhook(config: GatewayConfig, deps: { db: Db; logger: Logger }, opened: Close[]): void {

@@ -23,6 +23,7 @@ export async function startService(config: GatewayConfig, tools: Tools): Promise
     await deps.vault.start();
     await deps.entries.start();
     await deps.priceBook.start();
+    deps.contents.start();
     const urls = await server.listen(listenAddressOf(config, config.NEXUS_PUABOAI_SDK_INTERNAL_PORT));
     return {
       ...urls,

@@ -11,6 +11,7 @@ import {
 import { keyRecordOf } from "@nexus/key-check";
 import type { KeyLimits } from "@nexus/limits";
 import type { Catalogue, Model } from "../catalogue/catalogue.ts";
+import type { ContentLog } from "../contents/content-log.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { admitCall } from "./admit-call.ts";
 import type { CallGate } from "./call-gate.ts";
@@ -29,6 +30,8 @@ export interface CallDeps extends LedgerDeps {
   runningCalls: RunningCalls;
   /** `undefined`: calls pass as they are. */
   hooks: CallHooks | undefined;
+  /** Who has what is asked and answered kept. */
+  contents: Pick<ContentLog, "isOn" | "record">;
   /** Largest request body. */
   bodyLimitBytes: number;
   /** Of one with sound in it. */
@@ -109,10 +112,12 @@ async function runCall(
     body: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
     hooks: undefined,
   };
+  const content = deps.contents.isOn ? deps.contents.record(recorded(caller, { request, reply, endpoint })) : undefined;
   try {
     if (call.body.length === 0) throw new Problem("malformed_json", "the body is empty");
     if (deps.hooks) hooked = await deps.hooks.open({ request, reply, endpoint, call, catalogue: deps.catalogue });
     if (hooked) Object.assign(call, { body: hooked.body, hooks: hooked.answer });
+    content?.asked(call.body);
     if (!hooked?.isAnswered) await work(call);
   } catch (error) {
     const problem = deps.translate(error);
@@ -120,9 +125,14 @@ async function runCall(
     throw problem;
   } finally {
     running.end();
+    content?.callEnded();
     addLogFields(request, call.ledger.logFields());
     deps.gate.leave(turn);
   }
+}
+
+function recorded({ organizationId }: OpenCall["caller"], { request, reply, endpoint }: AskedCall) {
+  return { organizationId, requestId: request.requestId, endpoint, raw: reply.raw };
 }
 
 /** The call goes to this model. @throws Problem `frozen`, `unavailable` */

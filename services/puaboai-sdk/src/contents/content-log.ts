@@ -1,0 +1,170 @@
+/** Texts of calls, for the organizations that an administrator has switched it on for. Where there is none, a call asks one field. */
+import type { ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { toId } from "@nexus/core";
+import { type Db, inTransaction } from "@nexus/db";
+import type { Verifier } from "@nexus/key-check";
+import type { Logger, Metrics } from "@nexus/telemetry";
+import type { UsageRow } from "../usage/usage-row.ts";
+import { findRules } from "./content-log-settings.store.ts";
+import { type ContentEvent, ContentWriter } from "./content-writer.ts";
+import { deletePast, lockDeleting } from "./contents.store.ts";
+import { openText, sealKeyFrom, type TextPlace } from "./kept-text.ts";
+import { type ContentRecorder, recordContent } from "./record-content.ts";
+
+interface ContentLogOptions {
+  db: Db;
+  /** What the sealing key is derived from. */
+  secret: string;
+  logger: Pick<Logger, "warn">;
+  metrics: Pick<Metrics, "counter">;
+  /** Of all contents in memory; for tests. */
+  roomBytes?: number;
+}
+
+interface RecordedCall {
+  organizationId: string;
+  requestId: string;
+  endpoint: UsageRow["endpoint"];
+  raw: ServerResponse;
+}
+
+/** Endpoints whose requests and answers are text. */
+const written: ReadonlySet<string> = new Set<UsageRow["endpoint"]>(["chat.completions", "messages", "responses"]);
+
+/** Recorded beyond what is kept, so that a secret across the end is known as one. */
+const marginBytes = 8 * 1024;
+const retryMs = 1000;
+const careMs = 3_600_000;
+const deletedAtOnce = 500;
+
+export class ContentLog {
+  /** Whether any organization's contents are kept. */
+  isOn = false;
+  readonly #options: ContentLogOptions;
+  readonly #sealKey: Buffer;
+  readonly #writer: ContentWriter;
+  readonly #count: (event: ContentEvent, contents: number) => void;
+  readonly #closing = new AbortController();
+  readonly #care: NodeJS.Timeout;
+  /** By the id of the organization as callers carry it. */
+  #rules: ReadonlyMap<string, { maxBytes: number }> = new Map();
+  #loading: Promise<void> | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #isStale = false;
+  #deleting: Promise<void> | undefined;
+
+  constructor(options: ContentLogOptions) {
+    this.#options = options;
+    const counter = options.metrics.counter({
+      name: "nexus_gateway_content_log_total",
+      help: "what became of the contents of calls that were to be kept",
+      labelNames: ["event"],
+    });
+    this.#count = (event, contents) => counter.inc({ event }, contents);
+    this.#sealKey = sealKeyFrom(options.secret);
+    this.#writer = new ContentWriter({ ...options, sealKey: this.#sealKey, count: this.#count });
+    this.#care = setInterval(() => void this.deletePast(), careMs).unref();
+  }
+
+  /** From now on changes are heard of. Before the feed starts. */
+  follow(feed: Pick<Verifier["feed"], "onChange" | "onReset">): void {
+    feed.onReset(() => this.#reload());
+    feed.onChange(({ kind, organizationId }) => {
+      // Aside: whoever waits for a receipt does not wait for this.
+      if (kind === "gateway_settings" && organizationId !== null) this.#reload();
+    });
+  }
+
+  /** Until PostgreSQL has told what is to be kept, nothing is. */
+  start(): void {
+    this.#reload();
+    void this.deletePast();
+  }
+
+  /** Reads what is to be kept. @throws PostgreSQL's error */
+  async load(): Promise<void> {
+    // One after the other: what was read earlier never takes the place of what was read later.
+    const turn = this.#turn.then(async () => {
+      const rules = await findRules(this.#options.db);
+      this.#rules = new Map(rules.map(({ organizationId, maxBytes }) => [toId("organization", organizationId), { maxBytes }]));
+      this.isOn = rules.length > 0;
+    });
+    this.#turn = turn.catch(() => {});
+    await turn;
+  }
+
+  /** Records what the client of this call asks and gets; `undefined`: nothing of it is kept. */
+  record({ organizationId, requestId, endpoint, raw }: RecordedCall): ContentRecorder | undefined {
+    const rule = this.#rules.get(organizationId);
+    if (!rule || !written.has(endpoint) || raw.destroyed) return undefined;
+    const { maxBytes } = rule;
+    const writer = this.#writer;
+    return recordContent({
+      raw,
+      mostBytes: maxBytes + marginBytes,
+      takeRoom: (bytes) => writer.takeRoom(bytes),
+      done: (content, room) => {
+        if (content) return writer.add({ organizationId, requestId, maxBytes, content, room });
+        writer.giveBack(room);
+        this.#count("full", 1);
+      },
+    });
+  }
+
+  /** Brings in what this process has recorded. Never rejects. */
+  async flush(): Promise<void> {
+    await this.#writer.flush();
+  }
+
+  /** `undefined` for what was sealed under another key. */
+  textOf(place: TextPlace, sealed: Buffer): string | undefined {
+    return openText(this.#sealKey, place, sealed);
+  }
+
+  /** Deletes what is past its time, batch by batch; what fails is tried again within the hour. Never rejects. */
+  deletePast(): Promise<void> {
+    this.#deleting ??= this.#deleteAll()
+      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "contents past their time wait for PostgreSQL"))
+      .finally(() => {
+        this.#deleting = undefined;
+      });
+    return this.#deleting;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#care);
+    this.#closing.abort();
+    await Promise.all([this.#loading, this.#deleting, this.flush()]);
+  }
+
+  async #deleteAll(): Promise<void> {
+    for (let deleted = deletedAtOnce; deleted === deletedAtOnce && !this.#closing.signal.aborted;) {
+      deleted = await inTransaction(this.#options.db, async (tx) =>
+        (await lockDeleting(tx)) ? await deletePast(tx, deletedAtOnce) : 0,
+      );
+    }
+  }
+
+  #reload(): void {
+    this.#isStale = true;
+    this.#loading ??= this.#loadUntilDone().finally(() => {
+      this.#loading = undefined;
+    });
+  }
+
+  async #loadUntilDone(): Promise<void> {
+    for (let failures = 0; this.#isStale && !this.#closing.signal.aborted;) {
+      // What is announced from here on is not surely among what is read.
+      this.#isStale = false;
+      try {
+        await this.load();
+      } catch (error) {
+        this.#isStale = true;
+        if (failures++ === 0)
+          this.#options.logger.warn({ err: error }, "whose contents are kept could not be read; what is known goes on");
+        await delay(retryMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+      }
+    }
+  }
+}
