@@ -17,7 +17,7 @@ export interface ChangeDeps {
   db: Db;
   audit: AuditWriter;
   feed: Pick<ChangeFeed, "announce">;
-  contents: Pick<ContentLog, "load" | "flush" | "deletePast" | "textOf">;
+  contents: Pick<ContentLog, "load" | "flush" | "deleteErased" | "textOf">;
 }
 
 export interface ChangedBy {
@@ -76,7 +76,7 @@ export async function eraseContents(deps: ChangeDeps, organizationId: string, by
     await write(tx, deps, by, { action: "content_log.erased", organizationId, details: {} });
     return before;
   });
-  await deps.contents.deletePast();
+  await deps.contents.deleteErased(organizationId);
 }
 
 async function commit(

@@ -8,7 +8,7 @@ import type { Logger, Metrics } from "@nexus/telemetry";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { findRules } from "./content-log-settings.store.ts";
 import { type ContentEvent, ContentWriter } from "./content-writer.ts";
-import { deletePast, lockDeleting } from "./contents.store.ts";
+import { deletePast, deletePastOf, tryToDelete, waitToDelete } from "./contents.store.ts";
 import { openText, sealKeyFrom, type TextPlace } from "./kept-text.ts";
 import { type ContentRecorder, recordContent } from "./record-content.ts";
 
@@ -124,12 +124,19 @@ export class ContentLog {
 
   /** Deletes what is past its time, batch by batch; what fails is tried again within the hour. Never rejects. */
   deletePast(): Promise<void> {
-    this.#deleting ??= this.#deleteAll()
-      .catch((error: unknown) => this.#options.logger.warn({ err: error }, "contents past their time wait for PostgreSQL"))
-      .finally(() => {
-        this.#deleting = undefined;
-      });
+    const batch = async (tx: Db): Promise<number> => ((await tryToDelete(tx)) ? await deletePast(tx, deletedAtOnce) : 0);
+    this.#deleting ??= this.#deleteAll(batch).finally(() => {
+      this.#deleting = undefined;
+    });
     return this.#deleting;
+  }
+
+  /** Deletes what was erased of an organization, uuid, as `deletePast` does. */
+  async deleteErased(organizationId: string): Promise<void> {
+    await this.#deleteAll(async (tx) => {
+      await waitToDelete(tx);
+      return await deletePastOf(tx, organizationId, deletedAtOnce);
+    });
   }
 
   async close(): Promise<void> {
@@ -138,11 +145,13 @@ export class ContentLog {
     await Promise.all([this.#loading, this.#deleting, this.flush()]);
   }
 
-  async #deleteAll(): Promise<void> {
-    for (let deleted = deletedAtOnce; deleted === deletedAtOnce && !this.#closing.signal.aborted;) {
-      deleted = await inTransaction(this.#options.db, async (tx) =>
-        (await lockDeleting(tx)) ? await deletePast(tx, deletedAtOnce) : 0,
-      );
+  async #deleteAll(batch: (tx: Db) => Promise<number>): Promise<void> {
+    try {
+      for (let deleted = deletedAtOnce; deleted === deletedAtOnce && !this.#closing.signal.aborted;) {
+        deleted = await inTransaction(this.#options.db, batch);
+      }
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, "contents past their time wait for PostgreSQL");
     }
   }
 

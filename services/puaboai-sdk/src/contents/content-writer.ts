@@ -32,7 +32,7 @@ export interface WaitingContent {
 
 const defaultRoomBytes = 64 * 1024 * 1024;
 const gatherMs = 200;
-const batchBytes = 4 * 1024 * 1024;
+const batchBytes = 1024 * 1024;
 const batchRows = 100;
 
 export class ContentWriter {
@@ -87,7 +87,7 @@ export class ContentWriter {
     try {
       const rows: NewContent[] = [];
       for (const one of batch) {
-        rows.push(rowOf(one, sealKey));
+        rows.push(await rowOf(one, sealKey));
         await nextTurn();
       }
       const kept = await insertContents(db, rows);
@@ -109,10 +109,10 @@ function takeBatch(waiting: WaitingContent[]): WaitingContent[] {
   return waiting.splice(0, end === -1 ? waiting.length : end);
 }
 
-function rowOf({ requestId, organizationId, maxBytes, content }: WaitingContent, sealKey: Buffer): NewContent {
+async function rowOf({ requestId, organizationId, maxBytes, content }: WaitingContent, sealKey: Buffer): Promise<NewContent> {
   const place = { organizationId, requestId };
-  const prompt = textOf(content.prompt, maxBytes);
-  const answer = textOf(content.answer, maxBytes);
+  const prompt = await textOf(content.prompt, maxBytes);
+  const answer = await textOf(content.answer, maxBytes);
   return {
     request_id: uuidOf("request", requestId) ?? "",
     organization_id: uuidOf("organization", organizationId) ?? "",
@@ -127,11 +127,14 @@ function rowOf({ requestId, organizationId, maxBytes, content }: WaitingContent,
 }
 
 /** Masked before it is cut: half a secret would not be known as one. */
-function textOf(recorded: RecordedText | undefined, maxBytes: number): { text: Buffer; isCut: boolean } | null {
+async function textOf(recorded: RecordedText | undefined, maxBytes: number): Promise<{ text: Buffer; isCut: boolean } | null> {
   if (!recorded) return null;
-  const masked = Buffer.from(maskSecrets(recorded.text.toString()));
+  const isBeginning = recorded.bytes > recorded.text.length;
+  // What ends within a character goes without it.
+  const read = new TextDecoder("utf-8", { ignoreBOM: true }).decode(recorded.text, { stream: isBeginning });
+  const masked = Buffer.from(await maskSecrets(read));
   const text = masked.subarray(0, endOfText(masked, maxBytes));
-  return { text, isCut: recorded.bytes > recorded.text.length || text.length < masked.length };
+  return { text, isCut: isBeginning || text.length < masked.length };
 }
 
 /** Where a text of at most so many bytes ends: not within a character. */

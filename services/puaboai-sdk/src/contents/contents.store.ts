@@ -72,9 +72,25 @@ export async function deletePast(db: Db, limit: number): Promise<number> {
   return Number(result.numAffectedRows ?? 0n);
 }
 
+/** Deletes what is past its time or erased of one organization, as `deletePast` does. */
+export async function deletePastOf(db: Db, organizationId: string, limit: number): Promise<number> {
+  const result = await sql`
+    DELETE FROM request_contents WHERE request_id IN (
+      SELECT c.request_id FROM request_contents c JOIN content_log_settings s USING (organization_id)
+      WHERE c.organization_id = ${organizationId}::uuid AND NOT ${stands} ORDER BY c.created_at LIMIT ${limit}
+    )`.execute(db);
+  return Number(result.numAffectedRows ?? 0n);
+}
+
+const deleting = sql.raw("hashtext('nexus.request_contents')");
+
 /** One process at a time deletes; false: another is at it. Held to the end of the transaction. */
-export async function lockDeleting(tx: Db): Promise<boolean> {
-  const { rows } = await sql<{ free: boolean }>`
-    SELECT pg_try_advisory_xact_lock(hashtext('nexus.request_contents')) AS free`.execute(tx);
+export async function tryToDelete(tx: Db): Promise<boolean> {
+  const { rows } = await sql<{ free: boolean }>`SELECT pg_try_advisory_xact_lock(${deleting}) AS free`.execute(tx);
   return rows[0]?.free ?? false;
+}
+
+/** Waits for who is at it. */
+export async function waitToDelete(tx: Db): Promise<void> {
+  await sql`SELECT pg_advisory_xact_lock(${deleting})`.execute(tx);
 }

@@ -222,6 +222,33 @@ test("of a stream whose client goes away what was sent is kept", async () => {
   expect(kept!.bytes).toBeLessThan(200 * 5);
 });
 
+test("a model of the gateway's own is kept, whole and streamed", async () => {
+  const { key } = await keyWithLog();
+  const whole = await call(key, asked("größe ✓", { model: "embedded-echo" }));
+  const text = await whole.text();
+  expect(text).toContain("größe ✓");
+  expect(await contentOf(idOf(whole))).toMatchObject({ streamed: false, answer: { text, cut: false } });
+  const streamed = await call(key, asked("größe ✓", { model: "embedded-echo", stream: true }));
+  await streamed.text();
+  expect(await contentOf(idOf(streamed))).toMatchObject({ streamed: true, answer: { text: "größe ✓", cut: false } });
+});
+
+test("arguments of tools and several choices are kept, a broken stream as far as it went", async () => {
+  const { key } = await keyWithLog();
+  const chunk = (choices: object[]) =>
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", model: "m", choices })}\n\n`;
+  const tool = (args: string, more: object = {}) => ({ tool_calls: [{ index: 0, ...more, function: { arguments: args } }] });
+  provider.answerWith((response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(chunk([{ index: 0, delta: { role: "assistant", content: "let me see" } }]));
+    response.write(chunk([{ index: 0, delta: tool('{"city":"Od') }]) + chunk([{ index: 1, delta: { content: "second" } }]));
+    response.write(chunk([{ index: 0, delta: tool('ense"}') }]), () => response.destroy());
+  });
+  const answer = await call(key, asked("weather", { stream: true }));
+  await answer.text();
+  expect((await contentOf(idOf(answer))).answer!.text).toBe('let me see\n\n{"city":"Odense"}\n\nsecond');
+});
+
 test("a refusal is kept as the client got it; what a guardrail has refused is not", async () => {
   provider.answerWith(chatAnswer({ status: 500, body: "{}" }));
   const { key } = await keyWithLog();
@@ -312,6 +339,7 @@ test("administrators alone switch, read and erase; each of it is in the audit lo
   expect(await ask("DELETE", settingsOf(organizationId))).toMatchObject({ status: 204 });
   expect(await rowsOf(organizationId)).toEqual([]);
   expect((await ask("GET", `/v1/requests/${id}/content`)).status).toBe(404);
+  expect((await ask("DELETE", settingsOf((await scene.issueKey()).organizationId))).status).toBe(404);
   expect((await entriesOf(organizationId)).at(-1)).toMatchObject({ action: "content_log.erased" });
   // Erased is not switched off.
   const next = idOf(await call(key, asked("again")));

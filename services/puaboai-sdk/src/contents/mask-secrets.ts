@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { findIn } from "../guardrails/detect/find-in.ts";
-import { type FindingKind, secretKinds } from "../guardrails/detect/finding.ts";
+import { type Finding, type FindingKind, secretKinds } from "../guardrails/detect/finding.ts";
 import { redactedText } from "../guardrails/detector-guardrail.ts";
 
 const kinds: ReadonlySet<FindingKind> = new Set(secretKinds);
@@ -10,29 +11,69 @@ const jsonString = /"(?:[^"\\]|\\[^])*(?:"|\\?$)/g;
 /** JSON that is told in a string of JSON; tool arguments are one level. */
 const mostLevels = 3;
 
+/** A text is read in pieces of so many characters, with a look at the clock between them. */
+const pieceLength = 16 * 1024;
+/** Longest time without letting calls have their turn, milliseconds. */
+const turnMs = 2;
+
 /**
  * Every secret gives way to its kind: `[OPENAI_KEY]`. The text may be JSON that was cut anywhere: what stands in its strings is
  * looked at as it reads, since an escape may hide where a secret begins.
  */
-export function maskSecrets(text: string, level = 0): string {
-  const inside = text.includes("\\") && level < mostLevels ? text.replace(jsonString, (found) => maskString(found, level)) : text;
-  return redactedText(inside, findIn(inside, kinds));
+export async function maskSecrets(text: string): Promise<string> {
+  return await mask(text, { level: 0, turns: new Turns() });
 }
 
-function maskString(found: string, level: number): string {
-  if (!found.includes("\\")) return found;
-  const value = valueOf(found);
-  if (value === undefined) return found;
-  const masked = maskSecrets(value, level + 1);
-  return masked === value ? found : JSON.stringify(masked);
+interface Masking {
+  level: number;
+  turns: Turns;
 }
 
+async function mask(text: string, { level, turns }: Masking): Promise<string> {
+  const inside = text.includes("\\") && level < mostLevels ? await maskStrings(text, { level: level + 1, turns }) : text;
+  const findings: Finding[] = [];
+  for (let from = 0; from < inside.length; from = Math.max(from + pieceLength, findings.at(-1)?.end ?? 0)) {
+    for (const finding of findIn(inside, kinds, from, Math.min(from + pieceLength, inside.length))) findings.push(finding);
+    if (turns.isDue()) await turns.take();
+  }
+  return redactedText(inside, findings);
+}
+
+async function maskStrings(text: string, masking: Masking): Promise<string> {
+  let out = "";
+  let at = 0;
+  for (const { 0: found, index } of text.matchAll(jsonString)) {
+    if (masking.turns.isDue()) await masking.turns.take();
+    const value = found.includes("\\") ? valueOf(found) : undefined;
+    if (value === undefined) continue;
+    const masked = await mask(value, masking);
+    if (masked === value) continue;
+    out += text.slice(at, index) + JSON.stringify(masked);
+    at = index + found.length;
+  }
+  return out + text.slice(at);
+}
+
+/** `undefined` for what only looks like a string. */
 function valueOf(found: string): string | undefined {
+  const isWhole = found.length > 1 && found.endsWith('"');
   try {
-    return JSON.parse(
-      found.length > 1 && found.endsWith('"') ? found : `${found.replace(/\\(?:u[\da-f]{0,3})?$/i, "")}"`,
-    ) as string;
+    // A string that was cut may end within an escape.
+    return JSON.parse(isWhole ? found : `${found.replace(/\\(?:u[\da-f]{0,3})?$/i, "")}"`) as string;
   } catch {
     return undefined;
+  }
+}
+
+class Turns {
+  #since = performance.now();
+
+  isDue(): boolean {
+    return performance.now() - this.#since > turnMs;
+  }
+
+  async take(): Promise<void> {
+    await nextTurn();
+    this.#since = performance.now();
   }
 }

@@ -63,7 +63,7 @@ export function recordContent({ raw, mostBytes, takeRoom, done }: Recording): Co
     const bytes =
       typeof chunk === "string" ? Buffer.from(chunk, encoding) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     if (!stream && !pieces) {
-      if (isStream(raw)) stream = new StreamText(mostBytes);
+      if (isStream(raw, bytes)) stream = new StreamText(mostBytes);
       else pieces = [];
     }
     answerBytes += bytes.length;
@@ -104,8 +104,10 @@ function beginningOf(bytes: Buffer, mostBytes: number): Buffer {
   return bytes.length <= mostBytes ? bytes : Buffer.from(bytes.subarray(0, mostBytes));
 }
 
-function isStream(raw: ServerResponse): boolean {
-  return String(raw.getHeader("content-type")).startsWith("text/event-stream");
+/** Node tells no headers that were all given with the head; what is sent whole is a JSON object. */
+function isStream(raw: ServerResponse, beginning: Buffer): boolean {
+  const type = raw.getHeader("content-type");
+  return type === undefined ? beginning[0] !== 0x7b : String(type).startsWith("text/event-stream");
 }
 
 type Write = (chunk: Chunk, ...rest: unknown[]) => boolean;
@@ -122,13 +124,15 @@ function listen(raw: ServerResponse, sent: (chunk: Chunk, encoding: BufferEncodi
   };
   const wrapped: { write: Write; end: End } = {
     write(chunk, ...rest) {
+      const isGone = raw.destroyed;
       const flows = write(chunk, ...rest);
-      tell(chunk, rest[0]);
+      if (!isGone) tell(chunk, rest[0]);
       return flows;
     },
     end(chunk, ...rest) {
+      const isGone = raw.destroyed;
       const response = end(chunk, ...rest);
-      tell(chunk, rest[0]);
+      if (!isGone) tell(chunk, rest[0]);
       return response;
     },
   };

@@ -1,9 +1,9 @@
-import { readFrame } from "../guardrails/stream-texts.ts";
+import { type Leaf, readFrame } from "../guardrails/stream-texts.ts";
 import { framesIn } from "../wire/frames-in.ts";
 
 /** Frames are read when so many bytes have gathered, and at the end: not one by one, while somebody waits for them. */
 const gatheredBytes = 32 * 1024;
-/** What has no end so long is no frame that anybody reads. */
+/** A longer frame is passed over: reading it takes too long, and it is told as text that is not kept. */
 const longestFrame = 1024 * 1024;
 const separator = "\n\n";
 
@@ -45,8 +45,9 @@ export class StreamText {
     if (!gathered) return;
     for (const frame of framesIn(gathered)) {
       const isWhole = isLast || endsInBlankLine(frame);
-      if (isWhole) this.#take(frame);
-      else if (frame.length < longestFrame) {
+      if (frame.length > longestFrame) this.#bytes += frame.length;
+      else if (isWhole) this.#take(frame);
+      else {
         this.#pending = [frame];
         this.#pendingBytes = frame.length;
         // A long frame is not looked through anew for each of its pieces.
@@ -56,7 +57,7 @@ export class StreamText {
   }
 
   #take(frame: Buffer): void {
-    for (const { channel, text } of readFrame(frame).leaves) {
+    for (const { channel, text } of this.#leavesOf(frame)) {
       if (channel === undefined || text === "") continue;
       const bytes = Buffer.byteLength(text);
       this.#bytes += bytes;
@@ -65,6 +66,16 @@ export class StreamText {
       this.#texts.set(channel, pieces);
       pieces.push(text);
       this.#kept += bytes;
+    }
+  }
+
+  /** What nobody can read is text that is not kept. */
+  #leavesOf(frame: Buffer): readonly Leaf[] {
+    try {
+      return readFrame(frame).leaves;
+    } catch {
+      this.#bytes += frame.length;
+      return [];
     }
   }
 }
