@@ -13,6 +13,7 @@ import {
   openGatewayScene,
   responsesAnswer,
   startFakeUpstream,
+  startTestRedis,
   waitFor,
 } from "@nexus/testing";
 import { sql } from "kysely";
@@ -48,11 +49,14 @@ providers:
 models:
   - { id: chat, provider: fake, ${model} }
   - { id: guarded, provider: fake, ${model} }
+  - { id: tidied, provider: fake, ${model} }
+  - { id: again, provider: fake, ${model}, cache: { ttl_seconds: 600 } }
   - { id: claude, provider: claude, ${model} }
   - { id: answers, provider: answers, ${model} }
   - { id: numbers, provider: fake, kind: embeddings, context_tokens: 8000, price: free }
 guardrails:
   - { name: no-addresses, kind: detector, detects: [email], action: block, on: input, models: [guarded] }
+  - { name: tidy, kind: detector, detects: [email], action: redact, on: both, models: [tidied] }
 `);
   [gateway, neighbour] = await Promise.all([start(), start()]);
   admin = scene.issuer.token(scene.issuer.person(["admin"]), "puaboai-sdk");
@@ -247,6 +251,46 @@ test("arguments of tools and several choices are kept, a broken stream as far as
   const answer = await call(key, asked("weather", { stream: true }));
   await answer.text();
   expect((await contentOf(idOf(answer))).answer!.text).toBe('let me see\n\n{"city":"Odense"}\n\nsecond');
+});
+
+test("what guardrails rewrite is kept as they left it, on both ways", async () => {
+  provider.answerWith(chatStream({ texts: ["ask jane.", "roe@example", ".com again"] }));
+  const { key } = await keyWithLog();
+  const answer = await call(key, asked("I am john.doe@example.com", { model: "tidied", stream: true }));
+  await answer.text();
+  const content = await contentOf(idOf(answer));
+  expect(content.prompt!.text).toContain("I am [EMAIL]");
+  expect(content.answer!.text).toBe("ask [EMAIL] again");
+});
+
+test("an answer from the cache is kept for the call that got it", async () => {
+  const redis = await startTestRedis();
+  closing.push(() => redis.stop());
+  const at = await start({ REDIS_URL: redis.target.url });
+  const { key } = await keyWithLog();
+  await waitFor(async () => {
+    await (await call(key, asked("heard?"), { at })).text();
+    return (await counted("kept", at)) > 0;
+  });
+  for (const stream of [false, true]) {
+    provider.answerWith(stream ? chatStream() : chatAnswer());
+    const hit = await waitFor(async () => {
+      const answer = await call(key, asked("the same", { model: "again", stream }), { at });
+      const text = await answer.text();
+      return answer.headers.get("x-nexus-cache") === "hit" && { id: idOf(answer), text };
+    });
+    const content = await contentOf(hit.id, at);
+    expect(content.prompt!.text).toContain("the same");
+    expect(content).toMatchObject({ streamed: stream, answer: { text: stream ? "hello" : hit.text } });
+  }
+});
+
+test("a person's call is kept like a key's", async () => {
+  const { organizationId } = await keyWithLog();
+  const person = { ...scene.issuer.person(), organizationId: organizationId as `org_${string}` };
+  const answer = await call(scene.issuer.token(person, "puaboai-sdk"), asked("by a person"));
+  await answer.text();
+  expect((await contentOf(idOf(answer))).prompt!.text).toContain("by a person");
 });
 
 test("a refusal is kept as the client got it; what a guardrail has refused is not", async () => {
