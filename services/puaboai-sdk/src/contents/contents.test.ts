@@ -420,12 +420,17 @@ test("another gateway hears of it; once it is off, PostgreSQL takes nothing more
     return (await rowsOf(organizationId)).length > 0;
   });
   // A call that is under way while it is switched off.
-  provider.answerWith(chatAnswer({ delayMs: 300 }));
+  const switchedOff = Promise.withResolvers<void>();
+  provider.answerWith(async (response, request) => {
+    await switchedOff.promise;
+    await chatAnswer()(response, request);
+  });
   const refused = await counted("refused", neighbour);
   const running = call(key, asked("too late"), { at: neighbour });
   await waitFor(() => provider.received.at(-1)?.body.includes("too late"));
   await set(organizationId, { enabled: false });
   const kept = (await rowsOf(organizationId)).length;
+  switchedOff.resolve();
   const late = await running;
   await late.text();
   await waitFor(async () => (await counted("refused", neighbour)) > refused);
