@@ -30,6 +30,8 @@ export interface Account {
   free: NanoDollars;
   /** What running calls hold. */
   reserved: NanoDollars;
+  /** With less of it free it is refilled before a call has to wait for that; 0: near its limit, or hardly used. */
+  lowAt: NanoDollars;
   /** A refill asks for that many times the call's need. */
   factor: number;
   refilledAt: number;
@@ -37,8 +39,9 @@ export interface Account {
 }
 
 const largestFactor = 256;
-/** A refill that comes sooner after the last one asks for twice as much. */
+/** A refill that comes sooner after the last one asks for twice as much, and one that comes later than the other for one call's. */
 const busyMs = 1000;
+const slackMs = 10_000;
 
 export function openAccount(opened: Pick<Account, "id" | "budget" | "subject" | "resetsAt" | "closesAt" | "figures">): Account {
   return {
@@ -48,6 +51,7 @@ export function openAccount(opened: Pick<Account, "id" | "budget" | "subject" | 
     fence: undefined,
     free: 0n,
     reserved: 0n,
+    lowAt: 0n,
     factor: 1,
     refilledAt: -Infinity,
     usedAt: 0,
@@ -68,9 +72,16 @@ export function hearGrant(account: Account, { obtained, fence }: { obtained: Nan
 
 /** How much a refill for a call should bring: more the busier the account is. */
 export function growWish(account: Account, amount: NanoDollars, now: number): NanoDollars {
-  account.factor = now - account.refilledAt < busyMs ? Math.min(account.factor * 2, largestFactor) : 1;
+  const sinceLast = now - account.refilledAt;
+  if (sinceLast < busyMs) account.factor = Math.min(account.factor * 2, largestFactor);
+  else if (sinceLast > slackMs) account.factor = 1;
   account.refilledAt = now;
   return amount * BigInt(account.factor);
+}
+
+/** Soon a call would have to wait for a refill. */
+export function isLow({ free, lowAt }: Account): boolean {
+  return free < lowAt;
 }
 
 /** What PostgreSQL says of it now. */
@@ -115,11 +126,15 @@ export function takeFromAll(accounts: readonly Account[], amount: NanoDollars, n
   return true;
 }
 
-/** The call is over and has cost this; the rest is free again. */
-export function settleInMemory(account: Account, amount: NanoDollars, cost: NanoDollars, now: number): void {
+/**
+ * The call is over and has cost this; the rest is free again.
+ * @returns what of it nothing that was granted covers: of an overrun alone
+ */
+export function settleInMemory(account: Account, amount: NanoDollars, cost: NanoDollars, now: number): NanoDollars {
   account.usedAt = now;
   account.reserved -= amount;
   const rest = account.free + amount - cost;
-  // An overrun eats from the others' part, and they have that much less to leave; what it eats beyond is granted to nobody.
+  // An overrun eats from the others' part, and they have that much less to leave.
   account.free = rest > -account.reserved ? rest : -account.reserved;
+  return account.free - rest;
 }

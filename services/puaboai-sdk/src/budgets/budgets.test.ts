@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { openAuditWriter } from "@nexus/audit";
 import { newId, newUuid, systemClock } from "@nexus/core";
 import { type Database, openDatabase } from "@nexus/db";
@@ -158,8 +159,8 @@ test("under traffic the usual call asks nobody: what was granted is spent while 
   const own = openDatabase(database.ai, { applicationName: "budgets-away" });
   const { budgets } = openBudgets(own.db);
   for (let i = 0; i < 20; i++) (await budgets.reserve(wanted(organizationId, 100n))).settle(100n);
-  const { granted_nanos } = await budgetOf(organizationId);
   await own.close();
+  const { granted_nanos } = await budgetOf(organizationId);
   let served = 0;
   await expect(
     (async () => {
@@ -199,9 +200,9 @@ test("what an overrun has eaten from another call's part is spent by nobody agai
   const organizationId = await makeBudget(100n);
   const { budgets, processId } = openBudgets();
   const settle = (reservation: Reservation, cost: bigint) => {
-    reservation.settle(cost);
+    const uncovered = reservation.settle(cost);
     return settleRows({ db: ai.db, audit, processId, setAside: () => expect.unreachable() }, [
-      rowOf(organizationId, reservation.accountIds, cost),
+      { ...rowOf(organizationId, reservation.accountIds, cost), ...(uncovered ? { uncovered } : {}) },
     ]);
   };
   const first = await budgets.reserve(wanted(organizationId, 50n));
@@ -213,6 +214,44 @@ test("what an overrun has eaten from another call's part is spent by nobody agai
   await settle(await budgets.reserve(wanted(organizationId, 10n)), 10n);
   await waitFor(async () => (await budgetOf(organizationId)).granted_nanos === 0n);
   expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 100n });
+});
+
+test("an overrun does not eat what was granted after it", async () => {
+  const organizationId = await makeBudget(1000n);
+  const { budgets, processId } = openBudgets();
+  const settled = { db: ai.db, audit, processId, setAside: () => expect.unreachable() };
+  const first = await budgets.reserve(wanted(organizationId, 50n));
+  const uncovered = first.settle(80n)!;
+  expect(uncovered).toEqual(["30"]);
+  const second = await budgets.reserve(wanted(organizationId, 100n));
+  const { granted_nanos: before } = await budgetOf(organizationId);
+  await settleRows(settled, [{ ...rowOf(organizationId, first.accountIds, 80n), reserved: 50n, uncovered }]);
+  // What the second call holds is still set aside for it.
+  expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 80n, granted_nanos: before - 50n });
+  second.settle(100n);
+  await settleRows(settled, [rowOf(organizationId, second.accountIds, 100n)]);
+  await waitFor(async () => (await budgetOf(organizationId)).granted_nanos === 0n);
+  expect(await budgetOf(organizationId)).toMatchObject({ settled_nanos: 180n });
+});
+
+test("a busy account is refilled before a call has to wait for it", async () => {
+  const organizationId = await makeBudget(10n ** 9n);
+  const own = openDatabase(database.ai, { applicationName: "budgets-ahead" });
+  const { budgets } = openBudgets(own.db);
+  const waits: number[] = [];
+  for (let i = 0; i < 600; i++) {
+    let isWaiting = true;
+    const reserving = budgets.reserve(wanted(organizationId, 100n)).finally(() => (isWaiting = false));
+    // What needs nobody is there before the next turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (isWaiting) waits.push(i);
+    (await reserving).settle(100n);
+    await delay(1);
+  }
+  // The first, and those that found a block of theirs too small while it grew.
+  expect(waits.length).toBeLessThan(12);
+  expect(waits.filter((at) => at > 100)).toEqual([]);
+  await own.close();
 });
 
 test("after a change of its limit nothing of the old block is spent", async () => {

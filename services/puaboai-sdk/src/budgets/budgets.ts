@@ -1,10 +1,11 @@
 /**
  * The money of this process. PostgreSQL grants it blocks of each account that calls are charged to; a call is paid for out of its
- * blocks in memory, of all its accounts or of none, so that the usual priced call asks nobody. Blocks grow with traffic, are given
- * back when idle, and near the limit are no larger than one call.
+ * blocks in memory, of all its accounts or of none, so that the usual priced call asks nobody. Blocks grow with traffic and are
+ * refilled before they are empty, go back when idle, and near the limit are no larger than one call.
  *
  * At every instant: what `budget_grants` says of this process = free + set aside for running calls + cost of finished calls whose rows
- * PostgreSQL has not taken; where an answer of PostgreSQL was lost it says more, until it has been asked. So `settled + granted ≤ limit` holds there without a look at this memory.
+ * PostgreSQL has not taken; where an answer of PostgreSQL was lost it says more, until it has been asked. So `settled + granted ≤ limit`
+ * holds there without a look at this memory.
  */
 import type { NanoDollars, RequestId } from "@nexus/core";
 import type { Logger } from "@nexus/telemetry";
@@ -13,13 +14,14 @@ import {
   type AccountFigures,
   hearFigures,
   isHard,
+  isLow,
   isUnsure,
   settleInMemory,
   takeFromAll,
   tell,
 } from "./account.ts";
 import type { Payer } from "./budget.ts";
-import { askGrants, type BlockDeps, giveBackFree, obtainBlocks } from "./obtain-blocks.ts";
+import { askGrants, type BlockDeps, giveBackFree, obtainBlocks, refillAhead } from "./obtain-blocks.ts";
 import { Purse } from "./purse.ts";
 
 /** Money set aside for one call. */
@@ -32,8 +34,11 @@ export interface Reservation {
   readonly isHard: boolean;
   /** Of a budget of which a told share is spent. */
   readonly warning: string | undefined;
-  /** The call is over and has cost this: the rest is free again. Once. */
-  settle(cost: NanoDollars): void;
+  /**
+   * The call is over and has cost this: the rest is free again. Once.
+   * @returns for the row of an overrun: what nothing that was granted covers, by account in their order; nano-dollars
+   */
+  settle(cost: NanoDollars): readonly string[] | undefined;
 }
 
 export interface WantedMoney {
@@ -69,7 +74,10 @@ export class Budgets {
     // The usual call ends here, without waiting for anybody.
     const accounts = purse.accountsOf(wanted.payer, wanted.model, this.#deps.clock.monotonic());
     const taken = accounts && this.#take(accounts, wanted.amount);
-    if (taken) return taken;
+    if (taken) {
+      if (accounts.some(isLow)) this.#refillAhead(purse, accounts, wanted.amount);
+      return taken;
+    }
     const found = purse;
     return await found.inTurn(() => this.#refill(found, wanted));
   }
@@ -115,11 +123,22 @@ export class Budgets {
       warning: warningOf(accounts),
       isHard: accounts.some(isHard),
       settle: (cost) => {
-        if (settled) return;
+        if (settled) return undefined;
         settled = true;
-        for (const account of accounts) if (isHard(account)) settleInMemory(account, amount, cost, clock.monotonic());
+        const now = clock.monotonic();
+        if (cost <= amount) {
+          for (const account of accounts) if (isHard(account)) settleInMemory(account, amount, cost, now);
+          return undefined;
+        }
+        return accounts.map((account) => String(isHard(account) ? settleInMemory(account, amount, cost, now) : cost));
       },
     };
+  }
+
+  #refillAhead(purse: Purse, accounts: readonly Account[], amount: NanoDollars): void {
+    if (purse.isBusy) return;
+    // Where it fails, the call that needs it tells why.
+    purse.inTurn(() => refillAhead(this.#deps, accounts, amount)).catch(() => {});
   }
 
   /** One after the other within an organization: whoever was before us in the queue may have brought enough. */

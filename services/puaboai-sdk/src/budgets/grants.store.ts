@@ -128,11 +128,17 @@ export interface SettledAccount {
  * Turns what calls of a process have cost from granted into settled, and notes which told shares of a limit that passed. What a
  * call cost beyond its process's grant is settled all the same: an overrun. The accounts must be locked.
  */
-export async function settleCosts(tx: Db, processId: string, costs: ReadonlyMap<string, NanoDollars>): Promise<SettledAccount[]> {
-  const document = JSON.stringify([...costs].map(([accountId, cost]) => ({ account_id: accountId, cost: `${cost}` })));
+export async function settleCosts(
+  tx: Db,
+  processId: string,
+  charges: ReadonlyMap<string, { cost: NanoDollars; covered: NanoDollars }>,
+): Promise<SettledAccount[]> {
+  const document = JSON.stringify(
+    Array.from(charges, ([accountId, { cost, covered }]) => ({ account_id: accountId, cost: `${cost}`, covered: `${covered}` })),
+  );
   const { rows } = await sql<SettledAccount>`
-    WITH sums AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r (account_id uuid, cost bigint)), held AS (
-      SELECT sums.account_id, sums.cost, LEAST(sums.cost, coalesce(budget_grants.granted_nanos, 0)) AS taken
+    WITH sums AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r (account_id uuid, cost bigint, covered bigint)), held AS (
+      SELECT sums.account_id, sums.cost, LEAST(sums.covered, coalesce(budget_grants.granted_nanos, 0)) AS taken
       FROM sums LEFT JOIN budget_grants ON budget_grants.account_id = sums.account_id AND budget_grants.process_id = ${processId}
     ), used AS (
       UPDATE budget_grants SET granted_nanos = granted_nanos - held.taken

@@ -1,8 +1,8 @@
 import type { AuditWriter } from "@nexus/audit";
 import type { Clock, NanoDollars } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { type Account, growWish, hearFigures, hearGrant, isHard, isUnsure } from "./account.ts";
-import { type BlockPart, fenceGrants, type GrantAnswer, giveBack, grantBlocks } from "./grants.store.ts";
+import { type Account, growWish, hearFigures, hearGrant, isHard, isLow, isUnsure } from "./account.ts";
+import { type BlockPart, fenceGrants, type GrantAnswer, giveBack, grantBlocks, type WantedBlock } from "./grants.store.ts";
 import { refuseSpending } from "./refuse-spending.ts";
 
 export interface BlockDeps {
@@ -30,6 +30,15 @@ export async function obtainBlocks(
   // An answer that was lost may have brought enough.
   if (unknown.length > 0) await askGrants(deps, unknown);
   else await askBlocks(deps, poor, amount);
+}
+
+/** Brings accounts of which little is left to what calls like this one need for a while, before one has to wait for it. */
+export async function refillAhead(deps: BlockDeps, accounts: readonly Account[], amount: NanoDollars): Promise<void> {
+  const now = deps.clock.monotonic();
+  const low = accounts.filter((account) => isLow(account) && account.fence !== undefined && account.budget.frozenAt === null);
+  if (low.length === 0) return;
+  const wanted = low.map((account) => wantedOf(account, { needed: amount, wish: growWish(account, amount, now) }));
+  hearAnswers(low, await orUnsure(low, grantBlocks(deps.db, deps.processId, wanted)));
 }
 
 /** Learns what PostgreSQL has granted of accounts. */
@@ -62,16 +71,11 @@ async function askBlocks(deps: BlockDeps, poor: readonly Account[], amount: Nano
   const wanted = poor.map((account) => {
     const needed = amount - account.free;
     const wish = growWish(account, amount, now);
-    return { accountId: account.id, fence: account.fence ?? 0n, needed, wish: wish > needed ? wish : needed };
+    return wantedOf(account, { needed, wish: wish > needed ? wish : needed });
   });
   const needs = new Map(wanted.map(({ accountId, needed }) => [accountId, needed]));
   const answers = await orUnsure(poor, grantBlocks(deps.db, deps.processId, wanted));
-  for (const account of poor) {
-    const answer = answers.find(({ accountId }) => accountId === account.id);
-    // Somebody else has raised the fence, or what we hold was released behind our back.
-    if (!answer) account.fence = undefined;
-    else hearAnswer(account, answer);
-  }
+  hearAnswers(poor, answers);
   const refusal = answers.find((answer) => refuses(answer, needs.get(answer.accountId) ?? 0n));
   if (!refusal) return;
   const { frozenAt, limit } = refusal;
@@ -82,9 +86,23 @@ async function askBlocks(deps: BlockDeps, poor: readonly Account[], amount: Nano
   throw refuseSpending(amount, account && { ...account, budget: { ...account.budget, limit, frozenAt } }, available);
 }
 
+function wantedOf({ id, fence = 0n }: Account, { needed, wish }: { needed: NanoDollars; wish: NanoDollars }): WantedBlock {
+  return { accountId: id, fence, needed, wish };
+}
+
+function hearAnswers(accounts: readonly Account[], answers: readonly GrantAnswer[]): void {
+  for (const account of accounts) {
+    const answer = answers.find(({ accountId }) => accountId === account.id);
+    // Somebody else has raised the fence, or what we hold was released behind our back.
+    if (!answer) account.fence = undefined;
+    else hearAnswer(account, answer);
+  }
+}
+
 function hearAnswer(account: Account, answer: GrantAnswer): void {
   hearFigures(account, { settled: answer.settled, granted: answer.granted });
   hearGrant(account, answer);
+  account.lowAt = answer.isGranted && account.factor > 1 ? account.free / 4n : 0n;
 }
 
 /** Whether a statement that has failed was carried out nobody knows: its answer may have been what was lost. */

@@ -9,6 +9,8 @@ import { freezeBudgets, lockAccounts, settleCosts } from "./grants.store.ts";
 /** What finished calls cost one account. */
 export interface Charge {
   cost: NanoDollars;
+  /** The part of it that was set aside here; all of it but for an overrun. */
+  covered: NanoDollars;
   /** A provider billed more than was set aside: the budget is frozen. */
   overran: boolean;
 }
@@ -31,7 +33,7 @@ export async function settleBudgets(
   if (charges.size === 0) return nothingSettled;
   await lockAccounts(tx, [...charges.keys()]);
   // A statement of its own: it must see what was granted before the lock was ours.
-  const accounts = await settleCosts(tx, processId, new Map(Array.from(charges, ([id, { cost }]) => [id, cost])));
+  const accounts = await settleCosts(tx, processId, charges);
   const overrun = [...charges].filter(([, { overran }]) => overran).map(([id]) => id);
   return {
     figures: new Map(accounts.map(({ accountId, settled, granted }) => [accountId, { settled, granted }])),

@@ -40,13 +40,13 @@ function open(clock: Clock = systemClock) {
   const changes: Settled["changes"][number][] = [];
   /** The call has ended and its row is in PostgreSQL. */
   const settle = async (reservation: Reservation, cost: bigint, outcome: UsageRow["outcome"] = "ok"): Promise<void> => {
-    reservation.settle(cost);
+    const uncovered = reservation.settle(cost);
     const onSettled = (settled: Settled) => {
       budgets.hear(settled.figures);
       changes.push(...settled.changes);
     };
     await settleRows({ db: ai.db, audit, processId, setAside: () => expect.unreachable(), onSettled }, [
-      rowOf(reservation, cost, outcome),
+      { ...rowOf(reservation, cost, outcome), ...(uncovered ? { uncovered } : {}) },
     ]);
   };
   return { budgets, processId, settle, changes };

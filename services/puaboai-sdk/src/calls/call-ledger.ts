@@ -81,8 +81,8 @@ export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger
     const endedAt = deps.clock.monotonic();
     Object.assign(row, change, { durationMs: Math.round(endedAt - startedAt) });
     if (model) deps.measure.ended(model.chosen, row, { startedAt, sentAt, firstByteAt, endedAt });
-    deps.recorder[sentAt !== undefined || reservation ? "finish" : "refuse"]({ ...row });
-    reservation?.settle(row.cost);
+    const uncovered = reservation?.settle(row.cost);
+    deps.recorder[sentAt !== undefined || reservation ? "finish" : "refuse"]({ ...row, ...(uncovered && { uncovered }) });
   }
 
   return {

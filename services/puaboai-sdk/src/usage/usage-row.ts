@@ -48,6 +48,8 @@ export interface UsageRow {
   /** The budgets as they stood when the call was let through: JSON. */
   budgetDecision: string | null;
   reserved: NanoDollars;
+  /** Of an overrun: what nothing that was granted covers, by account in their order; nano-dollars. */
+  uncovered?: readonly string[];
   price: Readonly<Record<string, unknown>> | null;
   durationMs: number;
   firstByteMs: number | null;

@@ -24,6 +24,29 @@ const names =
  * @returns what the new ones cost, by account
  */
 export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
+  const charges = await insertRows(
+    db,
+    rows.filter(({ uncovered }) => !uncovered),
+  );
+  // Hardly ever is there one.
+  for (const row of rows) {
+    if (row.uncovered)
+      for (const [id, charge] of await insertRows(db, [row])) addCharge(charges, id, uncoveredBy(row, id, charge));
+  }
+  return charges;
+}
+
+function uncoveredBy({ accountIds, uncovered = [] }: UsageRow, id: string, charge: Charge): Charge {
+  return { ...charge, covered: charge.cost - BigInt(uncovered[accountIds.indexOf(id)] ?? 0) };
+}
+
+function addCharge(charges: Map<string, Charge>, id: string, more: Charge): void {
+  const { cost, covered, overran } = charges.get(id) ?? { cost: 0n, covered: 0n, overran: false };
+  charges.set(id, { cost: cost + more.cost, covered: covered + more.covered, overran: overran || more.overran });
+}
+
+async function insertRows(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
+  if (rows.length === 0) return new Map();
   const document = `[${rows.map(rowJson).join(",")}]`;
   const result = await sql<{ id: string; cost: bigint; overran: boolean }>`
     WITH inserted AS (
@@ -33,7 +56,7 @@ export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Ma
     ), ${countInserted}
     SELECT id, sum(cost_nanos)::bigint AS cost, bool_or(outcome = 'overrun') AS overran
     FROM inserted CROSS JOIN unnest(account_ids) AS id GROUP BY id`.execute(db);
-  return new Map(result.rows.map(({ id, cost, overran }) => [id, { cost, overran }]));
+  return new Map(result.rows.map(({ id, cost, overran }) => [id, { cost, covered: cost, overran }]));
 }
 
 /** Makes the month partition that a row needs; false when its time is too far from now to be true. */
