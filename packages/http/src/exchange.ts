@@ -64,7 +64,7 @@ export function clientRequestIdOf(request: IncomingMessage): string | undefined 
 }
 
 /** W3C Trace Context §3.2.2; a malformed header counts as absent, as the recommendation asks. */
-export function traceIdOf(request: IncomingMessage): string | undefined {
+export function traceIdOf(request: Pick<IncomingMessage, "headers">): string | undefined {
   const given = request.headers["traceparent"];
   if (typeof given !== "string" || given.length > 128) return undefined;
   const id = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/.exec(given)?.[1];

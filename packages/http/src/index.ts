@@ -1,6 +1,7 @@
 export type { FastifyReply, FastifyRequest } from "fastify";
 export { buildServer } from "./build-server.ts";
 export { type Caller, isAdmin, type KeyCaller, type Permission, type PersonCaller, type ServiceCaller } from "./caller.ts";
+export { traceIdOf } from "./exchange.ts";
 export { type FastRoute, type JsonText, jsonText } from "./fast-lane.ts";
 export { bearerOf } from "./guard.ts";
 export { Degraded, type HealthCheck } from "./health.ts";

@@ -6,7 +6,7 @@ import {
   type FastifyRequest,
   type KeyCaller,
   type PersonCaller,
-  requestContext,
+  traceIdOf,
 } from "@nexus/http";
 import { keyRecordOf } from "@nexus/key-check";
 import type { KeyLimits } from "@nexus/limits";
@@ -90,7 +90,7 @@ async function runCall(
     payer: payerOf(caller, sessionOf(request)),
     requestId: request.requestId,
     clientRequestId: request.clientRequestId,
-    traceId: requestContext(request).trace_id,
+    traceId: traceIdOf(request.raw),
     warn: (warning) => reply.raw.setHeader("x-nexus-budget-warning", warning),
   };
   let attempts = 1;

@@ -26,8 +26,13 @@ type Counts = { [Name in Exclude<keyof Units, "imageKind">]?: number | undefined
 
 /** Those that occurred, as a member to spread into a usage. */
 export function withUnits(counts: Counts): { units?: Units } {
-  const units: Units = Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== undefined && value !== 0));
-  return Object.keys(units).length === 0 ? {} : { units };
+  // Asked at every call, and nearly always for nothing: an object is made only for what is there.
+  let units: Record<string, number | string> | undefined;
+  for (const name in counts) {
+    const value = counts[name as keyof Counts];
+    if (value !== undefined && value !== 0) (units ??= {})[name] = value;
+  }
+  return units ? { units } : {};
 }
 
 const columnNames = {
