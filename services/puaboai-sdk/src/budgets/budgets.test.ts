@@ -241,7 +241,7 @@ test("a busy account is refilled before a call has to wait for it", async () => 
   const waits: number[] = [];
   for (let i = 0; i < 600; i++) {
     let isWaiting = true;
-    const reserving = budgets.reserve(wanted(organizationId, 100n)).finally(() => (isWaiting = false));
+    const reserving = Promise.resolve(budgets.reserve(wanted(organizationId, 100n))).finally(() => (isWaiting = false));
     // What needs nobody is there before the next turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
     if (isWaiting) waits.push(i);

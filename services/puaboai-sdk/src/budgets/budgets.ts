@@ -66,12 +66,14 @@ export class Budgets {
     this.#sweep.unref();
   }
 
-  /** @throws Problem `budget_exceeded`, or PostgreSQL's error when a block is needed and it is away */
-  async reserve(wanted: WantedMoney): Promise<Reservation> {
+  /**
+   * No promise where nobody has to be waited for, which is the usual call.
+   * @throws Problem `budget_exceeded`, or PostgreSQL's error when a block is needed and it is away
+   */
+  reserve(wanted: WantedMoney): Reservation | Promise<Reservation> {
     const { organizationId } = wanted.payer;
     let purse = this.#purses.get(organizationId);
     if (!purse) this.#purses.set(organizationId, (purse = new Purse(organizationId, this.#accounts)));
-    // The usual call ends here, without waiting for anybody.
     const accounts = purse.accountsOf(wanted.payer, wanted.model, this.#deps.clock.monotonic());
     const taken = accounts && this.#take(accounts, wanted.amount);
     if (taken) {
@@ -79,7 +81,7 @@ export class Budgets {
       return taken;
     }
     const found = purse;
-    return await found.inTurn(() => this.#refill(found, wanted));
+    return found.inTurn(() => this.#refill(found, wanted));
   }
 
   /** The budgets of an organization have changed, or of all: what is held of the old ones is not spent under the new ones. */

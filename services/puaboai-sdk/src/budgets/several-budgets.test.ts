@@ -152,7 +152,9 @@ test("the budget that does not suffice is named, with its window, and nothing is
   const batch = { tags: ["batch"] };
   await settle(await budgets.reserve(wanted(organizationId, 100n, batch)), 100n);
   await waitFor(async () => (await setAsideOf(wide)) === 0n);
-  const refusal: unknown = await budgets.reserve(wanted(organizationId, 51n, batch)).catch((error: unknown) => error);
+  const refusal: unknown = await Promise.resolve(budgets.reserve(wanted(organizationId, 51n, batch))).catch(
+    (error: unknown) => error,
+  );
   expect(refusal).toMatchObject({
     code: "budget_exceeded",
     extensions: {

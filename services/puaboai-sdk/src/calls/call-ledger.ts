@@ -1,5 +1,5 @@
 /** The account of one call: what is set aside for it, written down about it, and charged. */
-import { type Clock, type NanoDollars, Problem, type RequestId, uuidOf } from "@nexus/core";
+import { type Clock, type NanoDollars, Problem, type RequestId } from "@nexus/core";
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
@@ -10,6 +10,7 @@ import { type Bound, boundCost, mostOutputWithin, priceOf, withSound } from "../
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
+import { crashRow, emptyRow, endColumns, fieldsOf } from "./call-row.ts";
 
 export interface LedgerDeps {
   clock: Clock;
@@ -56,6 +57,8 @@ export interface CallLedger {
   firstByte(): void;
   /** Charges the call and writes down how it ended; only the first end counts. Returns what it cost. */
   finish(end: CallEnd): NanoDollars;
+  /** The same in one write with other calls; resolves when it is written down, which an answer that goes out whole waits for. */
+  finishSoon(end: CallEnd): Promise<NanoDollars>;
   /** The call ends in a refusal or a failure of ours; nothing is charged. */
   refuse(problem: Problem): void;
   isEnded(): boolean;
@@ -64,101 +67,159 @@ export interface CallLedger {
 }
 
 export function openCallLedger(deps: LedgerDeps, origin: CallOrigin): CallLedger {
-  const startedAt = deps.clock.monotonic();
-  const elapsedMs = () => Math.round(deps.clock.monotonic() - startedAt);
-  const row = emptyRow(origin, deps.clock.now());
-  // The price that held when the call was routed is what it is charged, whatever holds when it ends.
-  let model: { id: string; price: ModelPrice; chosen: Model } | undefined;
-  /** When the call went to whoever answers it: from here on it may cost. */
-  let sentAt: number | undefined;
-  let firstByteAt: number | undefined;
-  let bound: Bound = noTokens;
-  let reservation: Reservation | undefined;
-  let ended = false;
+  return new Ledger(deps, origin);
+}
 
-  function close(change: Partial<UsageRow>): void {
-    ended = true;
-    const endedAt = deps.clock.monotonic();
-    Object.assign(row, change, { durationMs: Math.round(endedAt - startedAt) });
-    if (model) deps.measure.ended(model.chosen, row, { startedAt, sentAt, firstByteAt, endedAt });
-    const uncovered = reservation?.settle(row.cost);
-    deps.recorder[sentAt !== undefined || reservation ? "finish" : "refuse"]({ ...row, ...(uncovered && { uncovered }) });
+/** A class, as there is one for every call: it shares its methods with all others. */
+class Ledger implements CallLedger {
+  readonly requestId: RequestId;
+  readonly #deps: LedgerDeps;
+  readonly #origin: CallOrigin;
+  readonly #startedAt: number;
+  readonly #row: UsageRow;
+  // The price that held when the call was routed is what it is charged, whatever holds when it ends.
+  #model: { id: string; price: ModelPrice; chosen: Model } | undefined;
+  /** When the call went to whoever answers it: from here on it may cost. */
+  #sentAt: number | undefined;
+  #firstByteAt: number | undefined;
+  #bound: Bound = noTokens;
+  #reservation: Reservation | undefined;
+  #ended = false;
+
+  constructor(deps: LedgerDeps, origin: CallOrigin) {
+    this.requestId = origin.requestId;
+    this.#deps = deps;
+    this.#origin = origin;
+    this.#startedAt = deps.clock.monotonic();
+    this.#row = emptyRow(origin, deps.clock.now());
   }
 
-  return {
-    requestId: origin.requestId,
-    asked(name, stream) {
-      row.model = storableText(name, 200);
-      row.stream = stream;
-    },
-    routed(chosen) {
-      model = { id: chosen.id, price: chosen.price, chosen };
-      if (row.attempt > 1) deps.measure.fellBack(chosen, origin.endpoint);
-      Object.assign(row, { model: chosen.id, provider: chosen.provider, upstreamModel: chosen.upstreamModel });
-    },
-    note: (told) => void Object.assign(row, told),
-    async begin(tokens) {
-      bound = tokens;
-      if (model) reservation = await setAside(deps, origin, row, { bound, ...model });
-      await deps.recorder.begin({ ...crashRow(row, bound), durationMs: elapsedMs() });
-      sentAt = deps.clock.monotonic();
-    },
-    outputWithin: (amount) => outputWithin(model?.price, bound, amount),
-    firstByte() {
-      if (firstByteAt !== undefined) return;
-      firstByteAt = deps.clock.monotonic();
-      row.firstByteMs = Math.round(firstByteAt - startedAt);
-    },
-    finish(end) {
-      if (ended) return row.cost;
-      const tokens = tokensOf(end.usage, sentAt === undefined ? noTokens : bound);
-      const charge = chargeOf(model?.price, end, { tokens: withSound(tokens, bound), reserved: row.reserved });
-      close(endColumns(end, { tokens, charge, reserved: row.reserved }));
-      return charge;
-    },
-    refuse(problem) {
-      if (!ended) close({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usageSource: "none", cost: 0n });
-    },
-    isEnded: () => ended,
-    logFields: () => fieldsOf(row),
-  };
+  asked(name: string, stream: boolean): void {
+    this.#row.model = storableText(name, 200);
+    this.#row.stream = stream;
+  }
+
+  routed(chosen: Model): void {
+    const row = this.#row;
+    this.#model = { id: chosen.id, price: chosen.price, chosen };
+    if (row.attempt > 1) this.#deps.measure.fellBack(chosen, this.#origin.endpoint);
+    row.model = chosen.id;
+    row.provider = chosen.provider;
+    row.upstreamModel = chosen.upstreamModel;
+  }
+
+  note(told: Parameters<CallLedger["note"]>[0]): void {
+    Object.assign(this.#row, told);
+  }
+
+  async begin(bound: Bound): Promise<void> {
+    const { clock, recorder } = this.#deps;
+    this.#bound = bound;
+    const aside = this.#model && setAside(this.#deps, this.#origin, this.#row, { bound, ...this.#model });
+    // The usual call does not even wait for the next turn.
+    this.#reservation = aside instanceof Promise ? await aside : aside;
+    this.#row.durationMs = Math.round(clock.monotonic() - this.#startedAt);
+    await recorder.begin(crashRow(this.#row, bound));
+    this.#sentAt = clock.monotonic();
+  }
+
+  outputWithin(amount: NanoDollars): number | undefined {
+    return outputWithin(this.#model?.price, this.#bound, amount);
+  }
+
+  firstByte(): void {
+    if (this.#firstByteAt !== undefined) return;
+    this.#firstByteAt = this.#deps.clock.monotonic();
+    this.#row.firstByteMs = Math.round(this.#firstByteAt - this.#startedAt);
+  }
+
+  finish(end: CallEnd): NanoDollars {
+    if (!this.#ended) {
+      this.#close(this.#columnsOf(end));
+      this.#record();
+    }
+    return this.#row.cost;
+  }
+
+  async finishSoon(end: CallEnd): Promise<NanoDollars> {
+    if (!this.#ended) {
+      this.#close(this.#columnsOf(end));
+      const { cost, reserved } = this.#row;
+      // Only of an overrun the row must tell what settling it says.
+      if (cost > reserved) this.#record();
+      else await this.#recordSoon();
+    }
+    return this.#row.cost;
+  }
+
+  refuse({ status, code }: Problem): void {
+    if (this.#ended) return;
+    this.#close({ outcome: "error", httpStatus: status, errorCode: code, usageSource: "none", cost: 0n });
+    this.#record();
+  }
+
+  isEnded(): boolean {
+    return this.#ended;
+  }
+
+  logFields(): Record<string, unknown> {
+    return fieldsOf(this.#row);
+  }
+
+  #columnsOf(end: CallEnd): Partial<UsageRow> {
+    const { reserved } = this.#row;
+    const tokens = tokensOf(end.usage, this.#sentAt === undefined ? noTokens : this.#bound);
+    const charge = chargeOf(this.#model?.price, end, { tokens: withSound(tokens, this.#bound), reserved });
+    return endColumns(end, { tokens, charge, reserved });
+  }
+
+  #close(change: Partial<UsageRow>): void {
+    const row = this.#row;
+    const endedAt = this.#deps.clock.monotonic();
+    this.#ended = true;
+    Object.assign(row, change);
+    row.durationMs = Math.round(endedAt - this.#startedAt);
+    const times = { startedAt: this.#startedAt, sentAt: this.#sentAt, firstByteAt: this.#firstByteAt, endedAt };
+    if (this.#model) this.#deps.measure.ended(this.#model.chosen, row, times);
+  }
+
+  #record(): void {
+    const wasBegun = this.#sentAt !== undefined || this.#reservation !== undefined;
+    const uncovered = this.#reservation?.settle(this.#row.cost);
+    this.#deps.recorder[wasBegun ? "finish" : "refuse"]({ ...this.#row, ...(uncovered && { uncovered }) });
+  }
+
+  async #recordSoon(): Promise<void> {
+    await this.#deps.recorder.finishSoon({ ...this.#row });
+    // Not earlier: if this process died before the write, all that was set aside would be charged.
+    this.#reservation?.settle(this.#row.cost);
+  }
 }
 
-function endColumns(
-  { outcome, httpStatus, errorCode, usage }: CallEnd,
-  { tokens, charge, reserved }: { tokens: TokenUsage; charge: NanoDollars; reserved: NanoDollars },
-): Partial<UsageRow> {
-  return {
-    outcome: charge > reserved ? "overrun" : outcome,
-    httpStatus,
-    errorCode: errorCode ?? null,
-    ...tokenColumns(tokens),
-    usageSource: usage.source,
-    cost: charge,
-  };
-}
-
-async function setAside(
+function setAside(
   deps: LedgerDeps,
   { payer, requestId, warn }: CallOrigin,
   row: UsageRow,
   { bound, id, price }: { bound: Bound; id: string; price: ModelPrice },
-): Promise<Reservation | undefined> {
+): Reservation | Promise<Reservation> | undefined {
   if (price === "free") return undefined;
   row.price = price === "unknown" ? { unknown: true } : priceDocument(price);
   const amount = price === "unknown" ? 0n : boundCost(bound, price);
   // What can cost nothing needs nobody's money; counting tokens costs nothing whatever the model costs.
   if (amount === 0n && (price !== "unknown" || bound === noTokens)) return undefined;
-  const reservation = await deps.budgets.reserve({ payer, model: id, amount, requestId });
-  if (price === "unknown" && reservation.isHard) {
-    reservation.settle(0n);
-    throw new Problem("price_unknown", `Nobody has said what ${id} costs, so no hard budget can pay for it.`);
-  }
-  row.accountIds = reservation.accountIds;
-  row.budgetDecision = reservation.decision;
-  row.reserved = amount;
-  if (reservation.warning !== undefined) warn(reservation.warning);
-  return reservation;
+  const tell = (reservation: Reservation): Reservation => {
+    if (price === "unknown" && reservation.isHard) {
+      reservation.settle(0n);
+      throw new Problem("price_unknown", `Nobody has said what ${id} costs, so no hard budget can pay for it.`);
+    }
+    row.accountIds = reservation.accountIds;
+    row.budgetDecision = reservation.decision;
+    row.reserved = amount;
+    if (reservation.warning !== undefined) warn(reservation.warning);
+    return reservation;
+  };
+  const reserved = deps.budgets.reserve({ payer, model: id, amount, requestId });
+  return reserved instanceof Promise ? reserved.then(tell) : tell(reserved);
 }
 
 /**
@@ -185,70 +246,7 @@ function chargeOf(
   return cost < dearestCall ? cost : dearestCall;
 }
 
-function fieldsOf(row: UsageRow): Record<string, unknown> {
-  const { model, provider, outcome, inputTokens, outputTokens, cost, firstByteMs } = row;
-  return {
-    model,
-    provider,
-    outcome,
-    input_tokens: inputTokens,
-    output_tokens: outputTokens,
-    cost_nanos: cost.toString(),
-    first_byte_ms: firstByteMs ?? undefined,
-  };
-}
-
 function tokensOf(usage: CallEnd["usage"], bound: TokenUsage): TokenUsage {
   if ("tokens" in usage) return usage.tokens;
   return usage.source === "bound" ? bound : noTokens;
-}
-
-/** The row that stands if this process dies: what is set aside is charged in full. */
-function crashRow(row: UsageRow, bound: TokenUsage): UsageRow {
-  if (row.accountIds.length === 0) return { ...row, outcome: "crash" };
-  return { ...row, ...tokenColumns(bound), outcome: "crash", usageSource: "bound", cost: row.reserved };
-}
-
-function emptyRow(origin: CallOrigin, now: number): UsageRow {
-  const { payer } = origin;
-  return {
-    occurredAt: now,
-    requestId: uuidOf("request", origin.requestId) ?? "",
-    attempt: origin.attempt ?? 1,
-    organizationId: payer.organizationId,
-    keyId: payer.keyId,
-    userId: payer.userId,
-    endpoint: origin.endpoint,
-    model: "",
-    provider: "",
-    upstreamModel: "",
-    stream: false,
-    outcome: "error",
-    httpStatus: null,
-    errorCode: null,
-    ...tokenColumns(noTokens),
-    usageSource: "none",
-    cost: 0n,
-    session: payer.session,
-    tags: payer.tags,
-    accountIds: [],
-    budgetDecision: null,
-    reserved: 0n,
-    price: null,
-    durationMs: 0,
-    firstByteMs: null,
-    clientRequestId: origin.clientRequestId ?? null,
-    traceId: origin.traceId ?? null,
-  };
-}
-
-function tokenColumns(tokens: TokenUsage) {
-  return {
-    inputTokens: tokens.input,
-    outputTokens: tokens.output,
-    cachedInputTokens: tokens.cachedInput,
-    cacheWriteTokens: tokens.cacheWrite + tokens.cacheWriteHour,
-    reasoningTokens: tokens.reasoning,
-    units: tokens.units ?? null,
-  };
 }

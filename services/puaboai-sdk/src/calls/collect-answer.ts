@@ -69,8 +69,7 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
         checked = end;
         void sendChecked(call, head, { body: told, end, check: call.hooks.checkWhole, controls });
       } else if (end && told) {
-        sendOn(call, head, { body: told, end });
-        controls.resolve();
+        sendOn(call, head, { body: told, end }).then(controls.resolve, (cause: unknown) => fail(unsent(cause)));
       } else if (head.status >= 200 && head.status < 300) {
         const message = `an answer of type ${mediaTypeOf(head.headers) || "nothing"}`;
         fail(new UpstreamFailure("failed", true, { message }));
@@ -94,6 +93,10 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
   };
 }
 
+function unsent(cause: unknown): UpstreamFailure {
+  return new UpstreamFailure("failed", true, { message: "the answer could not be sent on", cause });
+}
+
 /** A provider that has refused has done no work. */
 function chargeless(head: AnswerHead): { usage?: CallEnd["usage"] } {
   return head.status >= 400 ? { usage: { source: "none" } } : {};
@@ -110,8 +113,9 @@ function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | u
 
 function answeredEnd(call: ForwardedCall, status: number, body: Buffer): CallEnd {
   const usage = usageOf(call, body);
-  // Moderations never tell figures.
-  const reason = call.wire.withoutFigures === "input" ? undefined : missingFigures(usage.source, tellsUsage(body));
+  // Moderations never tell figures; and where they were found, nothing need be looked for again.
+  const mayMiss = usage.source !== "provider" && call.wire.withoutFigures !== "input";
+  const reason = mayMiss ? missingFigures(usage.source, tellsUsage(body)) : undefined;
   return { outcome: "ok", httpStatus: status, ...(reason === undefined ? {} : { errorCode: reason }), usage };
 }
 
@@ -159,9 +163,9 @@ function inClientsFormat(
   }
 }
 
-function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Buffer; end: CallEnd }): void {
+async function sendOn(call: ForwardedCall, head: AnswerHead, { body, end }: { body: Buffer; end: CallEnd }): Promise<void> {
   // The account is written down before the client can have its last byte.
-  const cost = call.ledger.finish(end);
+  const cost = await call.ledger.finishSoon(end);
   const headers = { ...passingHeaders(head.headers), ...answerHeaders(call) };
   if (end.outcome === "ok" && head.status === 200) call.hooks?.keepWhole(call.model, headers, body);
   sendWhole(call, head.status, { headers: { ...headers, "x-nexus-cost-nanos": cost.toString() }, body });
@@ -180,7 +184,7 @@ async function sendChecked(call: ForwardedCall, head: AnswerHead, { body, end, c
     const passed = await check(body);
     // Cut meanwhile, or its client is gone.
     if (call.ledger.isEnded()) return;
-    sendOn(call, head, { body: passed, end });
+    await sendOn(call, head, { body: passed, end });
     controls.resolve();
   } catch (error) {
     const problem = error instanceof Problem ? error : new Problem("internal", undefined, { cause: error });

@@ -257,6 +257,22 @@ test("calls that begin at once are all on the file when each goes on, and none g
   expect(journal.fault).toBeUndefined();
 });
 
+test("calls that end at once are on the file when each goes on, and those that cannot be written go on all the same", async () => {
+  const organizationId = newUuid();
+  const calls = Array.from({ length: 20 }, () => row({ organizationId }));
+  await Promise.all(calls.map((one) => recorder.begin({ ...one, outcome: "crash" })));
+  await Promise.all(calls.map((one) => recorder.finishSoon(one)));
+  expect(readJournal(directory, processId).rows).toEqual(expect.arrayContaining(calls));
+  // The file is full, and the next one cannot be made.
+  renameSync(directory, `${directory}-away`);
+  await Promise.all(calls.map((one) => recorder.finishSoon({ ...one, requestId: newUuid() })));
+  renameSync(`${directory}-away`, directory);
+  expect(journal.fault).toMatchObject({ code: "ENOENT" });
+  await recorder.flush();
+  expect(await rowsOf(organizationId)).toHaveLength(2 * calls.length);
+  expect(journal.size).toBe(0);
+});
+
 test("a full journal begins no call", async () => {
   await recorder.close();
   recorder = new UsageRecorder({ db: ai.db, audit, processId, journal, logger, maxJournalBytes: 2000, setAside: () => {} });

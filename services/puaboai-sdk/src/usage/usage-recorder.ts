@@ -65,18 +65,23 @@ export class UsageRecorder {
 
   /** Notes what became of a call that was begun, before its last byte goes to the client. Never throws. */
   finish(row: UsageRow): void {
-    const { journal, logger } = this.#options;
     try {
-      journal.append(row);
+      this.#options.journal.append(row);
     } catch (error) {
-      // The call is done and its answer is owed; the row still goes to PostgreSQL from memory.
-      logger.error({ err: error, request_id: row.requestId }, "a finished call could not be written to the usage journal");
+      this.#tellUnwritten(row, error);
     }
-    this.#queue.push(row);
-    // A full batch need not wait, unless PostgreSQL is away and each retry is spaced.
-    if (this.#queue.length >= mostRows && !this.#running && this.#retryMs === firstRetryMs)
-      void this.#commitAll().catch(() => {});
-    else this.#wake(longestWaitMs);
+    this.#enqueue(row);
+  }
+
+  /** The same in one write with what else comes in this turn of the event loop; resolves when it is noted. Never rejects. */
+  async finishSoon(row: UsageRow): Promise<void> {
+    try {
+      await this.#options.journal.appendSoon(row);
+    } catch (error) {
+      this.#tellUnwritten(row, error);
+    }
+    // Not earlier: the journal must know the row before it hears that PostgreSQL has it.
+    this.#enqueue(row);
   }
 
   /** Notes a call that was refused before it began. Never throws; such a row is dropped when the journal is full. */
@@ -98,6 +103,20 @@ export class UsageRecorder {
     await this.flush().catch((error: unknown) => {
       this.#options.logger.warn({ err: error, waiting: this.waiting }, "usage rows stay in the journal for the next start");
     });
+  }
+
+  /** The call is done and its answer is owed; the row still goes to PostgreSQL from memory. */
+  #tellUnwritten({ requestId }: UsageRow, error: unknown): void {
+    const fields = { err: error, request_id: requestId };
+    this.#options.logger.error(fields, "a finished call could not be written to the usage journal");
+  }
+
+  #enqueue(row: UsageRow): void {
+    this.#queue.push(row);
+    // A full batch need not wait, unless PostgreSQL is away and each retry is spaced.
+    if (this.#queue.length >= mostRows && !this.#running && this.#retryMs === firstRetryMs)
+      void this.#commitAll().catch(() => {});
+    else this.#wake(longestWaitMs);
   }
 
   #isFull(): boolean {
