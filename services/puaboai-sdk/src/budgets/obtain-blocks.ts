@@ -60,8 +60,8 @@ export async function giveBackFree(deps: BlockDeps, accounts: readonly Account[]
   for (const account of given) {
     const { id, free, obtained = 0n, fence = 0n } = account;
     parts.push({ accountId: id, fence, amount: free });
-    // Taken out first: no call may spend it meanwhile.
-    Object.assign(account, { free: 0n, obtained: obtained - free });
+    // Taken out first: no call may spend it meanwhile. Whoever comes next begins with a small block.
+    Object.assign(account, { free: 0n, obtained: obtained - free, factor: 1, lowAt: 0n });
   }
   if (parts.length > 0) await orUnsure(given, giveBack(deps.db, deps.processId, parts));
 }

@@ -57,6 +57,7 @@ routes:
     targets:
       - { model: m, weight: 0 }
       - { model: m, colour: red }
+  vectors: { targets: [e], clamp_output: true }
 `);
   expect(faults.map((fault) => fault.split(" ").slice(0, 2).join(" "))).toStrictEqual([
     "gateway.yaml:2: providers.p.breaker_failures",
@@ -69,6 +70,7 @@ routes:
     "gateway.yaml:11: routes.mixed.targets[1]",
     "gateway.yaml:14: routes.heavy.targets[0].weight",
     "gateway.yaml:15: routes.heavy.targets[1].colour",
+    "gateway.yaml:16: routes.vectors.clamp_output",
   ]);
 });
 

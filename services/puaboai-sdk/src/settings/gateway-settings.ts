@@ -13,7 +13,7 @@ import { findListedModel, type ListedModel } from "./listed-models.ts";
 import type { Price } from "./price.ts";
 import { type ProviderSettings, readProviders } from "./provider-settings.ts";
 import { readPrice } from "./read-price.ts";
-import { readRoutes, type RouteSettings } from "./route-settings.ts";
+import { readClamp, readRoutes, type RouteSettings } from "./route-settings.ts";
 import {
   faultText,
   fieldsOf,
@@ -199,12 +199,6 @@ function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: 
     cache,
     clampsOutput,
   };
-}
-
-function readClamp(fields: YamlFields, kind: ModelKind | undefined): boolean {
-  if (fields.has("clamp_output") && kind !== undefined && kind !== "chat")
-    fields.refuse("clamp_output", `has no meaning for ${kind}`);
-  return fields.flagOr("clamp_output", false);
 }
 
 /** What is billed by the minute has no other bound. */

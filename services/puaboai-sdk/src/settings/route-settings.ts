@@ -1,6 +1,7 @@
 /** `routes` in gateway.yaml: names that stand for several models. */
 import type { Node } from "yaml";
 import { type CacheRule, readCacheRule } from "../cache/cache-settings.ts";
+import type { ModelKind } from "../catalogue/model-kind.ts";
 import type { ModelSettings } from "./gateway-settings.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
@@ -39,11 +40,18 @@ export function readRoutes(file: YamlFile, list: Node | null | undefined, models
     const strategy = fields.has("strategy") ? fields.oneOf("strategy", ["ordered", "weighted"]) : "ordered";
     const targets = readTargets(file, fields, models);
     const cache = readCacheRule(file, fields);
-    const clampsOutput = fields.flagOr("clamp_output", false);
+    const clampsOutput = readClamp(fields, models.find((model) => model.id === targets[0]?.model)?.kind);
     fields.finish();
     if (targets.length === 0 || targets.length > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
     return strategy ? [{ id, strategy, targets, cache, clampsOutput }] : [];
   });
+}
+
+/** Only of chat models the provider is sent an output cap. */
+export function readClamp(fields: YamlFields, kind: ModelKind | undefined): boolean {
+  if (fields.has("clamp_output") && kind !== undefined && kind !== "chat")
+    fields.refuse("clamp_output", `has no meaning for ${kind}`);
+  return fields.flagOr("clamp_output", false);
 }
 
 function readTargets(file: YamlFile, route: YamlFields, models: readonly ModelSettings[]): RouteTarget[] {
