@@ -35,6 +35,16 @@ export function speechWire(characters: number, billsOutput: boolean): WireFormat
     ...common,
     name: "openai-speech",
     path: "/audio/speech",
+    // Events may tell tokens beside them, or nothing.
+    openFrameReader: () => (frame, frames, state) => {
+      const kind = readAudioFrame(frame, frames, state);
+      if (state.done && (state.usage || !billsOutput)) {
+        const { units, ...tokens } = state.usage ?? noTokens;
+        state.usage = { ...tokens, ...withUnits({ ...units, characters }) };
+        state.usageIsWhole = true;
+      }
+      return kind;
+    },
     // Where the sound is billed by tokens, only events tell how many.
     findUsage: () => (billsOutput ? undefined : { ...noTokens, ...withUnits({ characters }) }),
     passesBytes: true,

@@ -315,3 +315,50 @@ describe("transcriptions", () => {
     ]);
   });
 });
+
+describe("streams whose figures nobody tells are charged the most that they can have been", () => {
+  const begun: UpstreamScript = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write('data: {"type":"transcript.text.delta","delta":"x"}\n\n');
+  };
+
+  test("a transcription by the minute that its client leaves", async () => {
+    provider.answerWith(begun);
+    const answer = await listen({ stream: "true" });
+    const reader = answer.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    const row = await rowOf(answer);
+    expect(row).toMatchObject({ outcome: "aborted", usage_source: "bound", cost_nanos: row.reserved_nanos });
+    expect(row.cost_nanos).toBeGreaterThan(0n);
+  });
+
+  test("one that ends without them", async () => {
+    provider.answerWith(
+      eventsOf([
+        { type: "transcript.text.delta", delta: "x" },
+        { type: "transcript.text.done", text: "x" },
+      ]),
+    );
+    const answer = await listen({ stream: "true" });
+    await answer.text();
+    const row = await rowOf(answer);
+    expect(row).toMatchObject({ outcome: "ok", error_code: "usage_missing", cost_nanos: row.reserved_nanos });
+    expect(row.cost_nanos).toBeGreaterThan(0n);
+  });
+
+  test.each([{}, { usage: { input_tokens: 10, output_tokens: 100, total_tokens: 110 } }])(
+    "the characters of speech in events are known beforehand: %j",
+    async (told) => {
+      provider.answerWith(
+        eventsOf([
+          { type: "speech.audio.delta", audio: "AAAA" },
+          { type: "speech.audio.done", ...told },
+        ]),
+      );
+      const answer = await speak({ stream_format: "sse" });
+      await answer.text();
+      expect(await rowOf(answer)).toMatchObject({ outcome: "ok", units: { characters: 18 }, cost_nanos: 18n * 15_000n });
+    },
+  );
+});

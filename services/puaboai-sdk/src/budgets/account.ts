@@ -18,7 +18,7 @@ export interface Account {
   /** When the window ends; `null`: never. */
   readonly resetsAt: Date | null;
   /** The same by this process's monotonic clock: a stepped clock opens no window early. */
-  readonly closesAt: number;
+  closesAt: number;
   figures: AccountFigures;
   /** What stands on the rows of calls that are charged to it, until the figures change. */
   told: { decision: string; spentPercent: number } | undefined;
@@ -128,7 +128,7 @@ export function takeFromAll(accounts: readonly Account[], amount: NanoDollars, n
 
 /**
  * The call is over and has cost this; the rest is free again.
- * @returns what of it nothing that was granted covers: of an overrun alone
+ * @returns what of it nothing that was granted covers: of an overrun, and of what ends after one
  */
 export function settleInMemory(account: Account, amount: NanoDollars, cost: NanoDollars, now: number): NanoDollars {
   account.usedAt = now;

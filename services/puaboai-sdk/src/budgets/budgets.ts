@@ -36,7 +36,7 @@ export interface Reservation {
   readonly warning: string | undefined;
   /**
    * The call is over and has cost this: the rest is free again. Once.
-   * @returns for the row of an overrun: what nothing that was granted covers, by account in their order; nano-dollars
+   * @returns for its row, where there is any: what nothing that was granted covers, by account in their order; nano-dollars
    */
   settle(cost: NanoDollars): readonly string[] | undefined;
 }
@@ -119,6 +119,8 @@ export class Budgets {
     const { clock } = this.#deps;
     if (!takeFromAll(accounts, amount, clock.monotonic())) return undefined;
     let settled = false;
+    // A budget may have become another kind when the call ends.
+    const holds = accounts.map(isHard);
     return {
       accountIds: accounts.map(({ id }) => id),
       decision: decisionOf(accounts),
@@ -128,11 +130,8 @@ export class Budgets {
         if (settled) return undefined;
         settled = true;
         const now = clock.monotonic();
-        if (cost <= amount) {
-          for (const account of accounts) if (isHard(account)) settleInMemory(account, amount, cost, now);
-          return undefined;
-        }
-        return accounts.map((account) => String(isHard(account) ? settleInMemory(account, amount, cost, now) : cost));
+        const uncovered = accounts.map((account, at) => (holds[at] ? settleInMemory(account, amount, cost, now) : cost));
+        return uncovered.some((part) => part > 0n) ? uncovered.map(String) : undefined;
       },
     };
   }

@@ -92,12 +92,15 @@ export interface BlockPart {
   amount: NanoDollars;
 }
 
-/** Gives back parts of what a process holds, of those accounts whose fence is the one that was named. */
-export async function giveBack(db: Db, processId: string, parts: readonly BlockPart[]): Promise<void> {
+/**
+ * Gives back parts of what a process holds, of those accounts whose fence is the one that was named.
+ * @returns the ids of these accounts
+ */
+export async function giveBack(db: Db, processId: string, parts: readonly BlockPart[]): Promise<ReadonlySet<string>> {
   const document = JSON.stringify(
     parts.map(({ accountId, fence, amount }) => ({ account_id: accountId, fence: `${fence}`, amount: `${amount}` })),
   );
-  await sql`
+  const { rows } = await sql<{ id: string }>`
     WITH parts AS (SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r (account_id uuid, fence bigint, amount bigint)),
     open AS (
       SELECT a.id, parts.fence, parts.amount FROM budget_accounts a JOIN parts ON parts.account_id = a.id ORDER BY a.id FOR UPDATE OF a
@@ -108,7 +111,8 @@ export async function giveBack(db: Db, processId: string, parts: readonly BlockP
       RETURNING account_id, open.amount
     )
     UPDATE budget_accounts SET granted_nanos = granted_nanos - held.amount, updated_at = now()
-    FROM held WHERE budget_accounts.id = held.account_id`.execute(db);
+    FROM held WHERE budget_accounts.id = held.account_id RETURNING budget_accounts.id`.execute(db);
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** Locks the accounts, always in the order of their ids, so that no two transactions wait for each other. */

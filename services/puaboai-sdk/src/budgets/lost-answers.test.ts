@@ -8,6 +8,7 @@ import { openAuditWriter } from "@nexus/audit";
 import { newId, newUuid, systemClock } from "@nexus/core";
 import { type Database, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
+import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { Budgets } from "./budgets.ts";
 
@@ -141,5 +142,24 @@ test("a statement that arrives after it was given up does nothing", async () => 
   expect(await granted()).toBe(400n);
   second.settle(0n);
   running.settle(0n);
+  await grantedIs(0n);
+});
+
+test("a question that arrives after it was given up raises the fence, and what is given back then is asked for again", async () => {
+  // Connections that stand, so that the question itself is what is held up.
+  await Promise.all(Array.from({ length: 6 }, () => sql`SELECT pg_sleep(0.2)`.execute(ai.db)));
+  const [running, second] = [await reserve(100n), await reserve(300n)];
+  wire = "deaf";
+  await expect(reserve(200n)).rejects.toThrow();
+  wire = "held";
+  const late = () => held.filter(({ bytes }) => bytes.includes("fence + 1"));
+  await waitFor(() => late().length > 0, { what: "a question about the grant" });
+  wire = "open";
+  const again = await reserve(300n);
+  for (const { far, bytes } of late()) {
+    far.write(bytes);
+    await once(far, "data");
+  }
+  for (const reservation of [second, again, running]) reservation.settle(0n);
   await grantedIs(0n);
 });

@@ -63,7 +63,10 @@ export async function giveBackFree(deps: BlockDeps, accounts: readonly Account[]
     // Taken out first: no call may spend it meanwhile. Whoever comes next begins with a small block.
     Object.assign(account, { free: 0n, obtained: obtained - free, factor: 1, lowAt: 0n });
   }
-  if (parts.length > 0) await orUnsure(given, giveBack(deps.db, deps.processId, parts));
+  if (parts.length === 0) return;
+  const done = await orUnsure(given, giveBack(deps.db, deps.processId, parts));
+  // A question of before, of which no answer came, has raised the fence meanwhile.
+  for (const account of given) if (!done.has(account.id)) account.fence = undefined;
 }
 
 async function askBlocks(deps: BlockDeps, poor: readonly Account[], amount: NanoDollars): Promise<void> {

@@ -136,13 +136,25 @@ export class Purse {
       const one = missing.find((other) => other.budget.id === budgetId && other.subject === subject);
       if (!one) continue;
       const closesAt = msLeft === null ? Infinity : deps.clock.monotonic() + msLeft;
+      const same = this.#byId.get(id);
+      if (same) {
+        // PostgreSQL's window is not over, or is open again: a second account of one grant would count it twice.
+        same.closesAt = closesAt;
+        this.#accounts.delete(closedName(same));
+        this.#enter(nameOf(one), same);
+        continue;
+      }
       const account = openAccount({ id, budget: one.budget, subject, resetsAt, closesAt, figures: { settled, granted } });
-      // That of the window before stays until what it holds is given back.
-      const last = this.#accounts.get(nameOf(one));
-      if (last) this.#accounts.set(`${last.id} closed`, last);
-      this.#accounts.set(nameOf(one), account);
+      this.#enter(nameOf(one), account);
       this.#byId.set(id, account);
     }
+  }
+
+  /** That of the window before stays until what it holds is given back. */
+  #enter(name: string, account: Account): void {
+    const last = this.#accounts.get(name);
+    if (last && last !== account) this.#accounts.set(closedName(last), last);
+    this.#accounts.set(name, account);
   }
 }
 
@@ -156,6 +168,11 @@ function nameOf({ budget, subject }: Charged): string {
   return `${budget.id} ${subject}`;
 }
 
+function closedName({ id }: Account): string {
+  return `${id} closed`;
+}
+
+/** The session last, as only it can hold anything. */
 function chargeName({ keyId, userId, session }: Payer, model: string): string {
-  return `${keyId} ${userId} ${model} ${session}`;
+  return `${keyId} ${userId} ${model} ${session === null ? "" : `=${session}`}`;
 }

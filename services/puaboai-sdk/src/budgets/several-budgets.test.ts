@@ -278,6 +278,91 @@ test("an overrun freezes the hard budgets of the call until they are released", 
   expect(await spentOf(frozen)).toBe(81n);
 });
 
+/** The organization's own budget as it is now, and nothing that is set aside is lost or counted twice in the end. */
+const budgetIdOf = async (organizationId: string) =>
+  (await owner.db.selectFrom("budgets").select("id").where("organization_id", "=", organizationId).executeTakeFirstOrThrow()).id;
+
+test.each([
+  ["soft", "hard"],
+  ["hard", "soft"],
+] as const)("what a call holds is what it took, although its budget was %s then and is %s now", async (before, after) => {
+  const organizationId = await makeOrganization(1000n);
+  const id = await budgetIdOf(organizationId);
+  const set = (enforcement: "soft" | "hard") =>
+    owner.db.updateTable("budgets").set({ enforcement }).where("id", "=", id).execute();
+  const { budgets, settle } = open();
+  await set(before);
+  const [whole, part] = [
+    await budgets.reserve(wanted(organizationId, 500n)),
+    await budgets.reserve(wanted(organizationId, 400n)),
+  ];
+  await set(after);
+  budgets.changed(organizationId);
+  const next = await budgets.reserve(wanted(organizationId, 100n));
+  await settle(whole, 0n);
+  await settle(part, 300n);
+  // What this process thinks is its own is what PostgreSQL has granted: a hard call never spends more.
+  await set("hard");
+  budgets.changed(organizationId);
+  const last = await budgets.reserve(wanted(organizationId, 600n));
+  expect(await setAsideOf(id)).toBeGreaterThanOrEqual(after === "hard" ? 700n : 600n);
+  expect((await setAsideOf(id)) + (await spentOf(id))).toBeLessThanOrEqual(1000n);
+  await settle(next, 0n);
+  await settle(last, 10n);
+  await waitFor(async () => (await setAsideOf(id)) === 0n);
+  expect(await spentOf(id)).toBe(310n);
+});
+
+test("what ends after an overrun takes from nobody what was granted since", async () => {
+  const organizationId = await makeOrganization(1000n);
+  const id = await budgetIdOf(organizationId);
+  const { budgets, processId } = open();
+  const [first, second] = [
+    await budgets.reserve(wanted(organizationId, 100n)),
+    await budgets.reserve(wanted(organizationId, 100n)),
+  ];
+  const uncovered = [first.settle(500n), second.settle(30n)];
+  const third = await budgets.reserve(wanted(organizationId, 100n));
+  const rows = [rowOf(first, 500n, "overrun"), rowOf(second, 30n, "ok")].map((row, at) => ({
+    ...row,
+    uncovered: uncovered[at]!,
+  }));
+  // The same row twice in one batch is one.
+  await settleRows({ db: ai.db, audit, processId, setAside: () => expect.unreachable() }, [...rows, rows[1]!]);
+  expect(await setAsideOf(id)).toBeGreaterThanOrEqual(100n);
+  third.settle(0n);
+  await waitFor(async () => (await setAsideOf(id)) === 0n);
+  expect(await spentOf(id)).toBe(530n);
+});
+
+test("a window that this process thinks is over and PostgreSQL does not is the same account", async () => {
+  const organizationId = await makeOrganization();
+  const daily = await make(organizationId, { level: "organization", subject: "", period: "day", limit: 1000n });
+  let ahead = 0;
+  const clock: Clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic() + ahead };
+  const { budgets, settle } = open(clock);
+  const [first, second] = [
+    await budgets.reserve(wanted(organizationId, 100n)),
+    await budgets.reserve(wanted(organizationId, 200n)),
+  ];
+  ahead = 25 * 3_600_000;
+  const third = await budgets.reserve(wanted(organizationId, 50n));
+  await settle(second, 0n);
+  await settle(first, 10n);
+  await waitFor(async () => (await setAsideOf(daily)) === 50n);
+  await settle(third, 0n);
+  await waitFor(async () => (await setAsideOf(daily)) === 0n);
+  expect(await spentOf(daily)).toBe(10n);
+});
+
+test("a session that is named null is not the same as none", async () => {
+  const organizationId = await makeOrganization();
+  await make(organizationId, { level: "session", subject: "*", limit: 100n });
+  const { budgets } = open();
+  expect((await budgets.reserve(wanted(organizationId, 1n, { session: "null" }))).accountIds).toHaveLength(2);
+  expect((await budgets.reserve(wanted(organizationId, 1n))).accountIds).toHaveLength(1);
+});
+
 test("a key that is charged to a budget which is not there may spend nothing", async () => {
   const organizationId = await makeOrganization();
   const { budgets } = open();

@@ -70,7 +70,7 @@ export function cutEnd(call: ForwardedCall, { status, code }: Problem): CallEnd 
  * so a hard budget is charged the most it can have been.
  */
 export function unknownUsage(call: ForwardedCall): CallEnd["usage"] {
-  if (!call.stream) return { source: "bound" };
+  if (!call.stream || call.wire.withoutFigures === "bound") return { source: "bound" };
   return { source: "counted", tokens: { ...noTokens, input: call.countedInput, output: 0 } };
 }
 

@@ -63,7 +63,8 @@ export async function openUsage(options: UsageOptions): Promise<Usage> {
     async close() {
       await Promise.all([care.stop(), partitions.stop()]);
       await recorder.close();
-      if (recorder.waiting === 0) {
+      // What a call that is still in the journal holds is for the replay to settle.
+      if (recorder.waiting === 0 && journal.size === 0) {
         await releaseBudgets(db, processId).catch((error: unknown) => {
           logger.warn({ err: error }, "what this process had set aside stays so until its spool is replayed");
         });

@@ -48,7 +48,7 @@ export interface UsageRow {
   /** The budgets as they stood when the call was let through: JSON. */
   budgetDecision: string | null;
   reserved: NanoDollars;
-  /** Of an overrun: what nothing that was granted covers, by account in their order; nano-dollars. */
+  /** What nothing that was granted covers, by account in their order; nano-dollars. Absent: nothing. */
   uncovered?: readonly string[];
   price: Readonly<Record<string, unknown>> | null;
   durationMs: number;

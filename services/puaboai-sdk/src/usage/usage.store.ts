@@ -24,40 +24,36 @@ const names =
  * @returns what the new ones cost, by account
  */
 export async function insertUsage(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
-  const charges = await insertRows(
-    db,
-    rows.filter(({ uncovered }) => !uncovered),
-  );
-  // Hardly ever is there one.
-  for (const row of rows) {
-    if (row.uncovered)
-      for (const [id, charge] of await insertRows(db, [row])) addCharge(charges, id, uncoveredBy(row, id, charge));
-  }
-  return charges;
-}
-
-function uncoveredBy({ accountIds, uncovered = [] }: UsageRow, id: string, charge: Charge): Charge {
-  return { ...charge, covered: charge.cost - BigInt(uncovered[accountIds.indexOf(id)] ?? 0) };
-}
-
-function addCharge(charges: Map<string, Charge>, id: string, more: Charge): void {
-  const { cost, covered, overran } = charges.get(id) ?? { cost: 0n, covered: 0n, overran: false };
-  charges.set(id, { cost: cost + more.cost, covered: covered + more.covered, overran: overran || more.overran });
-}
-
-async function insertRows(db: Db, rows: readonly UsageRow[]): Promise<Map<string, Charge>> {
-  if (rows.length === 0) return new Map();
   const document = `[${rows.map(rowJson).join(",")}]`;
-  const result = await sql<{ id: string; cost: bigint; overran: boolean }>`
-    WITH inserted AS (
-      INSERT INTO usage_events (${names}) SELECT ${names} FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns})
+  const charged = rows.some(({ uncovered }) => uncovered) ? partlyCovered : covered;
+  const result = await sql<Charge & { id: string }>`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${document}::jsonb) AS r(${columns}, uncovered bigint[])
+    ), inserted AS (
+      INSERT INTO usage_events (${names}) SELECT ${names} FROM given
       ON CONFLICT (occurred_at, request_id, attempt) DO NOTHING
       RETURNING *
-    ), ${countInserted}
-    SELECT id, sum(cost_nanos)::bigint AS cost, bool_or(outcome = 'overrun') AS overran
-    FROM inserted CROSS JOIN unnest(account_ids) AS id GROUP BY id`.execute(db);
-  return new Map(result.rows.map(({ id, cost, overran }) => [id, { cost, covered: cost, overran }]));
+    ), ${countInserted}, ${charged}
+    SELECT id, sum(cost)::bigint AS cost, sum(covered)::bigint AS covered, bool_or(overran) AS overran FROM charged GROUP BY id`.execute(
+    db,
+  );
+  return new Map(result.rows.map(({ id, ...charge }) => [id, charge]));
 }
+
+/** By account, what the new rows cost it. */
+const covered = sql.raw(`charged AS (
+  SELECT id, cost_nanos AS cost, cost_nanos AS covered, outcome = 'overrun' AS overran
+  FROM inserted CROSS JOIN unnest(account_ids) AS id
+)`);
+
+/** The same where some rows say that not all of it was set aside. A row that came twice is inserted once. */
+const partlyCovered = sql.raw(`said AS (
+  SELECT DISTINCT ON (occurred_at, request_id, attempt) occurred_at, request_id, attempt, uncovered FROM given
+), charged AS (
+  SELECT part.id, cost_nanos AS cost, cost_nanos - coalesce(part.uncovered, 0) AS covered, outcome = 'overrun' AS overran
+  FROM inserted JOIN said USING (occurred_at, request_id, attempt)
+  CROSS JOIN LATERAL unnest(inserted.account_ids, said.uncovered) AS part (id, uncovered)
+)`);
 
 /** Makes the month partition that a row needs; false when its time is too far from now to be true. */
 export async function ensureUsagePartition(db: Db, occurredAt: number): Promise<boolean> {
@@ -107,6 +103,7 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     tags: row.tags,
     account_ids: row.accountIds,
     reserved_nanos: row.reserved.toString(),
+    uncovered: row.uncovered,
     duration_ms: row.durationMs,
     first_byte_ms: row.firstByteMs,
     cached_answer: row.cachedAnswer ?? false,
