@@ -28,8 +28,8 @@ const networkCodes: ReadonlySet<string> = new Set([
   "ENETDOWN",
 ]);
 
-/** 57P0x: shut down, crashed, starting up. 57014, 55P03, 25P03: our own deadlines. 25006: a standby. 40001, 40P01: others came first. */
-const stateCodes = /^(?:08...|53...|57P0[1-4]|57014|55P03|25P0[34]|25006|40001|40P01)$/;
+/** 57P0x: shut down, crashed, starting up. 57014, 55P03, 25P03: our own deadlines. 25006: a standby. */
+const stateCodes = /^(?:08...|53...|57P0[1-4]|57014|55P03|25P0[34]|25006)$/;
 
 /** pg and pg-pool give these no code. */
 const messages: ReadonlySet<string> = new Set([

@@ -16,6 +16,8 @@ interface SettleOptions {
 
 /** "no partition of relation found for row"; also any other violated check, which one row at a time will tell. */
 const checkViolation = "23514";
+/** Serialization failure and deadlock: others came first, and the row may come again. */
+const beaten: ReadonlySet<unknown> = new Set(["40001", "40P01"]);
 
 /**
  * Brings rows to PostgreSQL, each once however often it comes. A row that it will never take must not keep the others waiting:
@@ -36,16 +38,21 @@ async function settleOne(options: SettleOptions, row: UsageRow): Promise<void> {
   try {
     await insertAndSettle(options, [row]);
   } catch (error) {
-    if (isUnavailable(error)) throw error;
+    if (mayComeAgain(error)) throw error;
     try {
-      if ((error as { code?: unknown }).code !== checkViolation || !(await ensureUsagePartition(options.db, row.occurredAt)))
-        throw error;
+      if (codeOf(error) !== checkViolation || !(await ensureUsagePartition(options.db, row.occurredAt))) throw error;
       await insertAndSettle(options, [row]);
     } catch (second) {
-      if (isUnavailable(second)) throw second;
+      if (mayComeAgain(second)) throw second;
       options.setAside(row, second);
     }
   }
+}
+
+const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
+
+function mayComeAgain(error: unknown): boolean {
+  return isUnavailable(error) || beaten.has(codeOf(error));
 }
 
 /** Rows and money move together, and only with a row that was not there yet. */
