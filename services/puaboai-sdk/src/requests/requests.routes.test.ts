@@ -172,7 +172,7 @@ test("names and audit entries stand in the story for people, and what a key may 
       audit_entries: [{ action: "budget.frozen", actor: { kind: "system" } }],
     });
   }
-  expect((await get(`/v1/requests/${id}`, key)).body).toMatchObject({ audit_entries: [] });
+  expect((await get(`/v1/requests/${id}`, key)).body).toMatchObject({ key_name: null, user_name: null, audit_entries: [] });
   const other = await scene.issueKey();
   const stranger = scene.issuer.token(scene.issuer.person(), "puaboai-sdk");
   for (const bearer of [other.key, stranger]) {

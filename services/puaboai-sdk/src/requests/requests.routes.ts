@@ -61,7 +61,7 @@ export function addRequestRoutes(app: App, deps: RequestDeps): void {
       const requestId = uuidOf("request", request.params.id);
       if (requestId === undefined) throw new Problem("not_found");
       await deps.recorder.flush();
-      return await tellStory(deps.db, { requestId, ...seenBy(caller), showsAudit: caller.kind === "person" });
+      return await tellStory(deps.db, { requestId, ...seenBy(caller), isPerson: caller.kind === "person" });
     },
   });
 }

@@ -9,8 +9,8 @@ interface Asked {
   requestId: string;
   organizationId: string | undefined;
   keyId: string | undefined;
-  /** What a key may read of the audit log it asks puabo-api for. */
-  showsAudit: boolean;
+  /** Names and audit entries are for people. What a key may read of the audit log it asks puabo-api for. */
+  isPerson: boolean;
 }
 
 /** Entries are written with the request, and those of its settlement soon after. */
@@ -27,8 +27,8 @@ export async function tellStory(db: Db, asked: Asked): Promise<RequestStory> {
   const until = new Date((others.at(-1) ?? first).occurred_at.getTime() + auditAfterMs);
   const [accounts, actors, auditEntries] = await Promise.all([
     findAccounts(db, [...new Set(attempts.flatMap(({ account_ids: ids }) => ids))]),
-    findActors(db, { keyId, userId }),
-    asked.showsAudit ? findAuditEntries(db, { requestId: toId("request", asked.requestId), organizationId, since, until }) : [],
+    asked.isPerson ? findActors(db, { keyId, userId }) : { keyName: null, userName: null },
+    asked.isPerson ? findAuditEntries(db, { requestId: toId("request", asked.requestId), organizationId, since, until }) : [],
   ]);
   return presentStory({ attempts, accounts, actors, auditEntries });
 }
