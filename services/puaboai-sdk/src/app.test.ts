@@ -1,6 +1,4 @@
-import { loadConfig } from "@nexus/config";
 import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -16,7 +14,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "./service.ts";
+import type { RunningService } from "./service.ts";
+import { rowOf, startTestGateway } from "./start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -48,10 +47,7 @@ models:
     max_output_tokens: 1000
     price: { unit: usd_per_million_tokens, input: "1", output: "10", source: test, effective: 2026-01-01 }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: logs.stream });
-  gateway = await startService(config, { logger, environment: { FAKE_KEY: providerSecret } });
+  gateway = await startTestGateway(scene, { yaml, secrets: { FAKE_KEY: providerSecret }, logs });
   key = await scene.issueKey();
 });
 afterAll(async () => {
@@ -84,13 +80,6 @@ const chat = (body: object, bearer?: string, init?: RequestInit) =>
 const get = (path: string, bearer: string = key.key) =>
   fetch(gateway.url + path, { headers: { authorization: `Bearer ${bearer}` } });
 
-async function rowOf(answer: Response) {
-  const requestId = uuidOf("request", answer.headers.get("x-request-id")!)!;
-  const row = await waitFor(() =>
-    scene.owner.db.selectFrom("usage_events").selectAll().where("request_id", "=", requestId).executeTakeFirst(),
-  );
-  return row;
-}
 const budgetOf = (organizationId: string) =>
   scene.owner.db
     .selectFrom("budgets")
@@ -130,7 +119,7 @@ test("a request reaches the provider byte for byte but for the model, and its an
   expect(provider.received[0]!.headers["x-request-id"]).toBe(answer.headers.get("x-request-id"));
   await call("/v1/chat/completions", request.replace('"free"', '"same-name"'));
   expect(provider.received[1]!.body.toString()).toBe(request.replace('"free"', '"same-name"'));
-  expect(await rowOf(answer)).toMatchObject({
+  expect(await rowOf(scene, answer)).toMatchObject({
     model: "free",
     provider: "fake",
     upstream_model: "fake-model",
@@ -154,7 +143,7 @@ test("a stream goes through frame by frame, and the usage frame only when it was
   expect(plain.text.endsWith("data: [DONE]\n\n")).toBe(true);
   expect(plain.text).not.toContain("prompt_tokens");
   expect(provider.received[0]!.body.toString()).toContain('"stream_options":{"include_usage":true}');
-  expect(await rowOf(plain.answer)).toMatchObject({
+  expect(await rowOf(scene, plain.answer)).toMatchObject({
     stream: true,
     outcome: "ok",
     input_tokens: 11n,
@@ -194,7 +183,7 @@ test("a client that goes away ends the provider's work within 100 ms, and the ca
   abort.abort();
   const closedAt = await waitFor(() => provider.received[0]!.abortedAt);
   expect(closedAt - at).toBeLessThan(100);
-  expect(await rowOf(answer)).toMatchObject({ outcome: "aborted", usage_source: "counted" });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "aborted", usage_source: "counted" });
   provider.answerWith(silence());
   const second = new AbortController();
   const pending = chat({ model: "free" }, key.key, { signal: second.signal });
@@ -215,7 +204,7 @@ test("a provider that dies in the middle of a stream leaves whole frames, an err
     type: "server_error",
     request_id: answer.headers.get("x-request-id"),
   });
-  const row = await rowOf(answer);
+  const row = await rowOf(scene, answer);
   expect(row).toMatchObject({ outcome: "error", error_code: "upstream_failed", usage_source: "counted" });
   expect(Number(row.output_tokens)).toBeGreaterThanOrEqual(2);
   expect(Number(row.output_tokens)).toBeLessThan(12);
@@ -247,7 +236,12 @@ test.each([
         code,
         request_id: answer.headers.get("x-request-id"),
       });
-      expect(await rowOf(answer)).toMatchObject({ outcome: "error", http_status: status, error_code: code, cost_nanos: 0n });
+      expect(await rowOf(scene, answer)).toMatchObject({
+        outcome: "error",
+        http_status: status,
+        error_code: code,
+        cost_nanos: 0n,
+      });
     }
   },
 );
@@ -258,7 +252,7 @@ test("a provider's refusal of the request itself comes through as it is", async 
   provider.answerWith(chatAnswer({ status: 400, body }));
   const answer = await chat({ model: "free" });
   expect([answer.status, await answer.text()]).toStrictEqual([400, body]);
-  expect(await rowOf(answer)).toMatchObject({ outcome: "error", http_status: 400 });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "error", http_status: 400 });
 });
 
 test.each([
@@ -281,7 +275,7 @@ test.each([
     param,
     request_id: answer.headers.get("x-request-id"),
   });
-  expect(await rowOf(answer)).toMatchObject({ outcome: "error", http_status: status, error_code: code });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "error", http_status: status, error_code: code });
 });
 
 test("too large, wrong media type, unknown route and wrong method are told apart", async () => {
@@ -326,7 +320,7 @@ test("a person calls with a token for this service", async () => {
   const person = scene.issuer.person();
   const answer = await chat({ model: "embedded-echo" }, scene.issuer.token(person, "puaboai-sdk"));
   expect(answer.status).toBe(200);
-  expect(await rowOf(answer)).toMatchObject({ key_id: null, user_id: uuidOf("user", person.userId) });
+  expect(await rowOf(scene, answer)).toMatchObject({ key_id: null, user_id: uuidOf("user", person.userId) });
 });
 
 test("the model list says what is a demo and what it costs", async () => {
@@ -362,7 +356,7 @@ test("an embedded model answers whole and streamed with its own figures", async 
   };
   expect(document.choices[0]).toMatchObject({ message: { role: "assistant", content: "one two" }, finish_reason: "stop" });
   expect(document.usage["total_tokens"]).toBe(document.usage["prompt_tokens"]! + document.usage["completion_tokens"]!);
-  expect(await rowOf(whole)).toMatchObject({
+  expect(await rowOf(scene, whole)).toMatchObject({
     provider: "nexus",
     cost_nanos: 0n,
     output_tokens: BigInt(document.usage["completion_tokens"]!),
@@ -378,7 +372,7 @@ test("an embedded model answers whole and streamed with its own figures", async 
     .map((frame) => JSON.parse(frame) as { choices: { delta: { content?: string } }[]; usage: object | null });
   expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("")).toBe("one two");
   expect(chunks.at(-1)).toMatchObject({ choices: [], usage: document.usage });
-  expect(await rowOf(streamed)).toMatchObject({ stream: true, outcome: "ok" });
+  expect(await rowOf(scene, streamed)).toMatchObject({ stream: true, outcome: "ok" });
 });
 
 test("embeddings come from a provider as they are and from the embedded model in both encodings", async () => {
@@ -386,7 +380,7 @@ test("embeddings come from a provider as they are and from the embedded model in
   const remote = await call("/v1/embeddings", { model: "embed", input: "a", unknown: 1 });
   expect(await remote.json()).toMatchObject({ data: [{ embedding: [0.25, -0.5] }] });
   expect(provider.received[0]!.body.toString()).toBe('{"model":"embed","input":"a","unknown":1}');
-  expect(await rowOf(remote)).toMatchObject({ endpoint: "embeddings", input_tokens: 5n, output_tokens: 0n });
+  expect(await rowOf(scene, remote)).toMatchObject({ endpoint: "embeddings", input_tokens: 5n, output_tokens: 0n });
   const float = (await (await call("/v1/embeddings", { model: "use-lite-en-512", input: ["a cat", "a dog"] })).json()) as {
     data: { embedding: number[] }[];
     usage: object;
@@ -424,7 +418,7 @@ test("a priced call sends a cap, is charged what it used and gives the rest back
   expect(JSON.parse(provider.received[0]!.body.toString())).toMatchObject({ model: "priced", max_tokens: 1000 });
   // 11 tokens at $1 and 7 at $10 a million.
   expect(answer.headers.get("x-nexus-cost-nanos")).toBe("81000");
-  expect(await rowOf(answer)).toMatchObject({
+  expect(await rowOf(scene, answer)).toMatchObject({
     cost_nanos: 81_000n,
     outcome: "ok",
     price: { input: "1000000000", effective: "2026-01-01" },
@@ -473,7 +467,7 @@ test("a provider that ignores the cap leaves an overrun, charged as it was", asy
   provider.answerWith(chatAnswer({ usage: { prompt_tokens: 10, completion_tokens: 900_000 } }));
   const answer = await chat({ model: "priced" }, rich.key);
   expect(answer.status).toBe(200);
-  expect(await rowOf(answer)).toMatchObject({ outcome: "overrun", cost_nanos: 10_000n + 9_000_000_000n });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "overrun", cost_nanos: 10_000n + 9_000_000_000n });
   await waitFor(async () => (await budgetOf(rich.organizationId)).settled_nanos === 9_000_010_000n);
 });
 

@@ -3,9 +3,7 @@
  * naming the field, and nothing of the budget is set aside or charged.
  */
 import { readdirSync } from "node:fs";
-import { loadConfig } from "@nexus/config";
 import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   type FakeUpstream,
@@ -16,7 +14,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "./service.ts";
+import type { RunningService } from "./service.ts";
+import { startTestGateway } from "./start-test-gateway.test.ts";
 
 interface Route {
   path: string;
@@ -68,16 +67,7 @@ models:
   - { id: paint, provider: all, kind: images, max_output_tokens: 1000, ${limits} }
 `;
   spool = scene.environment["NEXUS_SPOOL_DIR"]!;
-  const env = {
-    ...scene.environment,
-    PORT: "1",
-    NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml),
-    NEXUS_MAX_BODY_BYTES: String(bodyLimit),
-  };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  gateway = await startService(config, {
-    logger: createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream }),
-  });
+  gateway = await startTestGateway(scene, { yaml, variables: { NEXUS_MAX_BODY_BYTES: String(bodyLimit) }, logs });
   key = await scene.issueKey({ budgetNanos: 10n ** 12n });
 });
 afterAll(async () => {

@@ -5,7 +5,6 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { type ConfigError, loadConfig } from "@nexus/config";
 import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -20,7 +19,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "./service.ts";
+import { configRules, configSchema, type RunningService } from "./service.ts";
+import { startTestGateway } from "./start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -106,11 +106,8 @@ function environment(change: Record<string, string> = {}): Record<string, string
 }
 
 async function start(change: Record<string, string> = {}): Promise<RunningService & { logs: ReturnType<typeof captureLogs> }> {
-  const config = { ...loadConfig(configSchema, environment({ PORT: "1", ...change }), configRules), PORT: 0 };
   const logs = captureLogs();
-  const running = await startService(config, {
-    logger: createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream }),
-  });
+  const running = await startTestGateway(scene, { variables: environment(change), logs });
   closing.push(() => running.close());
   return { ...running, logs };
 }

@@ -1,9 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { loadConfig } from "@nexus/config";
 import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   type FakeUpstream,
   type GatewayScene,
   openGatewayScene,
@@ -13,7 +10,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { rowOf, startTestGateway } from "../start-test-gateway.test.ts";
 import { readForm } from "./multipart.ts";
 
 let scene: GatewayScene;
@@ -43,16 +41,7 @@ models:
   - { id: ears, provider: fake, upstream_model: whisper-1, kind: transcriptions, context_tokens: 1000, max_seconds: 1500, price: ${price('input: "0", per_minute: "0.006"')} }
   - { id: ears-tokens, provider: fake, kind: transcriptions, context_tokens: 16000, max_output_tokens: 2000, price: ${price('input: "6", output: "10"')} }
 `;
-  const env = {
-    ...scene.environment,
-    PORT: "1",
-    NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml),
-    NEXUS_MAX_AUDIO_BYTES: "400000",
-  };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  gateway = await startService(config, {
-    logger: createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream }),
-  });
+  gateway = await startTestGateway(scene, { yaml, variables: { NEXUS_MAX_AUDIO_BYTES: "400000" } });
   ({ key, organizationId } = await scene.issueKey({ budgetNanos: 10n ** 12n }));
 });
 afterAll(async () => {
@@ -87,14 +76,6 @@ const eventsOf =
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
   };
-const rowOf = (answer: Response) =>
-  waitFor(() =>
-    scene.owner.db
-      .selectFrom("usage_events")
-      .selectAll()
-      .where("request_id", "=", uuidOf("request", answer.headers.get("x-request-id")!)!)
-      .executeTakeFirst(),
-  );
 const nothingIsSetAside = () =>
   waitFor(async () => {
     const accounts = await scene.owner.db
@@ -119,7 +100,7 @@ describe("speech", () => {
       speed: 1.1,
       unknown: [1],
     });
-    expect(await rowOf(answer)).toMatchObject({
+    expect(await rowOf(scene, answer)).toMatchObject({
       endpoint: "audio.speech",
       outcome: "ok",
       units: { characters: 18 },
@@ -151,7 +132,7 @@ describe("speech", () => {
     );
     const streamed = await speak({ model: "voice-tokens", stream_format: "sse" });
     expect(await streamed.text()).toContain("speech.audio.done");
-    expect(await rowOf(streamed)).toMatchObject({
+    expect(await rowOf(scene, streamed)).toMatchObject({
       outcome: "ok",
       usage_source: "provider",
       cost_nanos: 10n * 1000n + 100n * 12_000n,
@@ -159,7 +140,7 @@ describe("speech", () => {
     answerWith("audio/mpeg", sound);
     const whole = await speak({ model: "voice-tokens" });
     await whole.arrayBuffer();
-    const row = await rowOf(whole);
+    const row = await rowOf(scene, whole);
     expect([row.usage_source, row.cost_nanos]).toEqual(["bound", row.reserved_nanos]);
   });
 
@@ -169,7 +150,11 @@ describe("speech", () => {
     });
     const answer = await speak({});
     await expect(answer.arrayBuffer()).rejects.toThrow();
-    expect(await rowOf(answer)).toMatchObject({ outcome: "error", error_code: "upstream_failed", cost_nanos: 18n * 15_000n });
+    expect(await rowOf(scene, answer)).toMatchObject({
+      outcome: "error",
+      error_code: "upstream_failed",
+      cost_nanos: 18n * 15_000n,
+    });
   });
 
   test("a client that goes away ends the provider's work", async () => {
@@ -207,7 +192,7 @@ describe("transcriptions", () => {
     expect([form.get("model"), form.get("language"), form.get("unknown[]")]).toEqual(["whisper-1", "de", "kept"]);
     const file = form.get("file") as File;
     expect(Buffer.from(await file.arrayBuffer()).equals(sound)).toBe(true);
-    expect(await rowOf(answer)).toMatchObject({
+    expect(await rowOf(scene, answer)).toMatchObject({
       endpoint: "audio.transcriptions",
       outcome: "ok",
       usage_source: "provider",
@@ -235,7 +220,7 @@ describe("transcriptions", () => {
     const streamed = await listen({ model: "ears-tokens", stream: "true" });
     expect(await streamed.text()).toContain("transcript.text.done");
     for (const answer of [whole, streamed]) {
-      expect(await rowOf(answer)).toMatchObject({
+      expect(await rowOf(scene, answer)).toMatchObject({
         outcome: "ok",
         usage_source: "provider",
         cost_nanos: 200n * 6000n + 30n * 10_000n,
@@ -248,7 +233,7 @@ describe("transcriptions", () => {
     const answer = await listen({ response_format: "vtt" }, "translations");
     expect(await answer.text()).toContain("WEBVTT");
     expect(provider.received[0]!.path).toBe("/v1/audio/translations");
-    expect(await rowOf(answer)).toMatchObject({
+    expect(await rowOf(scene, answer)).toMatchObject({
       endpoint: "audio.translations",
       outcome: "ok",
       usage_source: "bound",
@@ -260,7 +245,7 @@ describe("transcriptions", () => {
     answerWith("application/json", JSON.stringify({ error: { message: "no sound in it" } }), 400);
     const answer = await listen({});
     expect([answer.status, await answer.json()]).toEqual([400, { error: { message: "no sound in it" } }]);
-    expect(await rowOf(answer)).toMatchObject({ outcome: "error", cost_nanos: 0n });
+    expect(await rowOf(scene, answer)).toMatchObject({ outcome: "error", cost_nanos: 0n });
   });
 
   test("more than the largest body is 413", async () => {

@@ -1,11 +1,8 @@
 /** Answers are kept and told again by a real gateway with a real Redis, whatever that Redis does. */
 import { randomBytes } from "node:crypto";
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
 import { type Cache, openRedis } from "@nexus/redis";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   chatStream,
   type FakeUpstream,
@@ -21,7 +18,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { startTestGateway } from "../start-test-gateway.test.ts";
 
 describe.each(redisKinds)("with %s", (kind) => {
   let scene: GatewayScene;
@@ -49,14 +47,7 @@ models:
 routes:
   either: { targets: [plain, brief], cache: { ttl_seconds: 3600 } }
 `;
-    const env = {
-      ...scene.environment,
-      PORT: "1",
-      NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml),
-      REDIS_URL: redis.target.url,
-    };
-    const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-    gateway = await startService({ ...loadConfig(configSchema, env, configRules), PORT: 0 }, { logger });
+    gateway = await startTestGateway(scene, { yaml, variables: { REDIS_URL: redis.target.url } });
     direct = openRedis(redis.target, { commandTimeoutMs: 5000 });
     await direct.waitUntilReady(10_000);
   });

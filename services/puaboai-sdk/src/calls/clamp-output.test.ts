@@ -1,18 +1,9 @@
 /** A call that a budget does not cover whole is made with the cap that it does cover, where model or route allow that. */
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
-import {
-  captureLogs,
-  chatAnswer,
-  type FakeUpstream,
-  type GatewayScene,
-  openGatewayScene,
-  startFakeUpstream,
-  waitFor,
-} from "@nexus/testing";
+import { chatAnswer, type FakeUpstream, type GatewayScene, openGatewayScene, startFakeUpstream, waitFor } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -39,10 +30,7 @@ routes:
   soft: { targets: [firm], clamp_output: true }
   hard: { targets: [chat] }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService(config, { logger });
+  gateway = await startTestGateway(scene, { yaml });
 });
 afterAll(async () => {
   await gateway.close();
@@ -74,11 +62,7 @@ async function ask(
   model: string,
   { client = "chat", body = {} }: { client?: Client; body?: object } = {},
 ): Promise<Told> {
-  const answer = await fetch(gateway.url + paths[client], {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, ...asked[client], ...body }),
-  });
+  const answer = await post(gateway.url + paths[client], key, { model, ...asked[client], ...body });
   const text = await answer.text();
   const parsed = text.startsWith("{") ? (JSON.parse(text) as Told["body"]) : ({} as Told["body"]);
   return { status: answer.status, cap: Number(answer.headers.get("x-nexus-max-tokens")), body: parsed };

@@ -1,9 +1,6 @@
 /** The limits of a key as its holder meets them at the gateway. */
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   type FakeUpstream,
   type GatewayScene,
@@ -14,7 +11,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -30,16 +28,12 @@ models:
   - { id: free, provider: fake, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
 `;
   for (const spool of ["one", "two"]) {
-    const env = {
-      ...scene.environment,
-      PORT: "1",
-      NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml),
-      NEXUS_SPOOL_DIR: `${scene.directory}/${spool}`,
-      REDIS_URL: redis.target.url,
-    };
-    const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-    const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-    gateways.push(await startService(config, { logger }));
+    gateways.push(
+      await startTestGateway(scene, {
+        yaml,
+        variables: { NEXUS_SPOOL_DIR: `${scene.directory}/${spool}`, REDIS_URL: redis.target.url },
+      }),
+    );
   }
 });
 afterAll(async () => {
@@ -51,11 +45,7 @@ afterAll(async () => {
 beforeEach(() => provider.answerWith(chatAnswer()));
 
 function call(key: string, gateway = gateways[0]!, model = "free"): Promise<Response> {
-  return fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "hello" }] }),
-  });
+  return post(`${gateway.url}/v1/chat/completions`, key, { model, messages: [{ role: "user", content: "hello" }] });
 }
 
 /** A new key; in a moment, so that Redis holds no generation that is younger. */

@@ -1,9 +1,6 @@
 /** Names that stand for several models: what is tried next, and what it costs. */
-import { loadConfig } from "@nexus/config";
 import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   chatStream,
   type FakeUpstream,
@@ -17,7 +14,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let first: FakeUpstream;
@@ -54,9 +52,7 @@ routes:
   mixed: { targets: [claude, free-b] }
   again: { targets: [gone, gone, free-b] }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService({ ...loadConfig(configSchema, env, configRules), PORT: 0 }, { logger });
+  gateway = await startTestGateway(scene, { yaml });
   issued = await scene.issueKey({ budgetNanos: 1_000_000_000_000n });
 });
 afterAll(async () => {
@@ -72,11 +68,7 @@ beforeEach(() => {
 });
 
 function call(model: string, more: object = {}, path = "/v1/chat/completions"): Promise<Response> {
-  return fetch(`${gateway.url}${path}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${issued.key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "hello" }], ...more }),
-  });
+  return post(`${gateway.url}${path}`, issued.key, { model, messages: [{ role: "user", content: "hello" }], ...more });
 }
 
 /** The rows of a request, one an attempt, when all of them are there. */
@@ -251,12 +243,7 @@ test("a provider that keeps failing is left alone, health says so, and it is tri
 
 test("a key needs the name of the route and not those of its targets", async () => {
   const { key } = await scene.issueKey({ models: ["guarded"] });
-  const ask = (model: string) =>
-    fetch(`${gateway.url}/v1/chat/completions`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-      body: JSON.stringify({ model, messages: [] }),
-    });
+  const ask = (model: string) => post(`${gateway.url}/v1/chat/completions`, key, { model, messages: [] });
   expect((await ask("guarded")).status).toBe(200);
   expect((await ask("free-b")).status).toBe(404);
   const answer = await fetch(`${gateway.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });

@@ -1,9 +1,6 @@
 /** Calls under way are cut when their key ends or something freezes them; on a real change feed, with a provider that takes its time. */
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   chatStream,
   type FakeUpstream,
@@ -16,7 +13,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -33,9 +31,7 @@ models:
   - { id: other, provider: fake, ${chat}, price: free }
   - { id: priced, provider: fake, ${chat}, price: ${price} }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService({ ...loadConfig(configSchema, env, configRules), PORT: 0 }, { logger });
+  gateway = await startTestGateway(scene, { yaml });
 });
 afterAll(async () => {
   await gateway.close();
@@ -51,10 +47,10 @@ beforeEach(() => {
 afterEach(thaw);
 
 function call(credential: string, { model = "free", stream = true } = {}): Promise<Response> {
-  return fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${credential}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, stream, messages: [{ role: "user", content: "hello" }] }),
+  return post(`${gateway.url}/v1/chat/completions`, credential, {
+    model,
+    stream,
+    messages: [{ role: "user", content: "hello" }],
   });
 }
 

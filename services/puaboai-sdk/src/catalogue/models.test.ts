@@ -1,9 +1,8 @@
 /** `GET /v1/models`: what a caller may call, and what it can. */
-import { loadConfig } from "@nexus/config";
-import { createLogger } from "@nexus/telemetry";
-import { captureLogs, type GatewayScene, openGatewayScene } from "@nexus/testing";
+import { type GatewayScene, openGatewayScene } from "@nexus/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let gateway: RunningService;
@@ -32,10 +31,7 @@ routes:
   any: { targets: [gpt, haiku] }
   mixed: { targets: [gpt, told] }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService(config, { logger, environment: { KEY: "k" } });
+  gateway = await startTestGateway(scene, { yaml, secrets: { KEY: "k" } });
 });
 afterAll(async () => {
   await gateway.close();

@@ -1,6 +1,4 @@
 import { writeFileSync } from "node:fs";
-import { loadConfig } from "@nexus/config";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -11,7 +9,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -20,15 +19,12 @@ let gateways: RunningService[];
 let key: string;
 let admin: string;
 const logs = captureLogs();
-const environment = { MAIN_KEY: "main-secret-0123456789", NEXUS_AUDIT_KEY: "the-platforms-own" };
+const secrets = { MAIN_KEY: "main-secret-0123456789", NEXUS_AUDIT_KEY: "the-platforms-own" };
 const fields = { kind: "chat", context_tokens: 8000, max_output_tokens: 1000, price: "free" };
 
 function start(): Promise<RunningService> {
-  const settings = { PORT: "1", NEXUS_GATEWAY_CONFIG: path, NEXUS_GATEWAY_CONFIG_SECONDS: "0" };
-  const env = { ...scene.environment, ...settings };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream });
-  return startService(config, { logger, environment });
+  const variables = { NEXUS_GATEWAY_CONFIG: path, NEXUS_GATEWAY_CONFIG_SECONDS: "0" };
+  return startTestGateway(scene, { variables, secrets, logs });
 }
 
 function fileOf(extra = ""): string {
@@ -85,11 +81,7 @@ async function ask(
 }
 
 async function statusOf(model: string, gateway = gateways[0]!): Promise<number> {
-  const answer = await fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "hi" }] }),
-  });
+  const answer = await post(`${gateway.url}/v1/chat/completions`, key, { model, messages: [{ role: "user", content: "hi" }] });
   await answer.arrayBuffer();
   return answer.status;
 }
@@ -231,5 +223,5 @@ test("only administrators read and change it", async () => {
 test("no secret stands in the table, in answers or in the log", async () => {
   const rows = await scene.owner.db.selectFrom("gateway_entries").selectAll().execute();
   const shown = [JSON.stringify(rows), JSON.stringify((await ask("GET", "providers")).body), logs.text()];
-  for (const text of shown) expect(text).not.toContain(environment.MAIN_KEY);
+  for (const text of shown) expect(text).not.toContain(secrets.MAIN_KEY);
 });

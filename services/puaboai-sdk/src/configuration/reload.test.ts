@@ -1,6 +1,4 @@
 import { utimesSync, writeFileSync } from "node:fs";
-import { loadConfig } from "@nexus/config";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -12,7 +10,8 @@ import {
   waitFor,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let first: FakeUpstream;
@@ -35,10 +34,11 @@ ${extra}`;
 beforeAll(async () => {
   [scene, first, second] = await Promise.all([openGatewayScene(), startFakeUpstream(), startFakeUpstream()]);
   path = scene.writeSettings(yamlOf(first));
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: path, NEXUS_GATEWAY_CONFIG_SECONDS: "1" };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "info", destination: logs.stream });
-  gateway = await startService(config, { logger, environment: { MAIN_KEY: "main-secret-0123456789" } });
+  gateway = await startTestGateway(scene, {
+    variables: { NEXUS_GATEWAY_CONFIG: path, NEXUS_GATEWAY_CONFIG_SECONDS: "1" },
+    secrets: { MAIN_KEY: "main-secret-0123456789" },
+    logs,
+  });
   ({ key } = await scene.issueKey());
   admin = scene.issuer.token(scene.issuer.person(["admin"]), "puaboai-sdk");
 });
@@ -57,11 +57,7 @@ beforeEach(async () => {
 });
 
 function call(body: object = {}): Promise<Response> {
-  return fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: "chat", messages: [{ role: "user", content: "hi" }], ...body }),
-  });
+  return post(`${gateway.url}/v1/chat/completions`, key, { model: "chat", messages: [{ role: "user", content: "hi" }], ...body });
 }
 
 function ask(method: string, route: string, bearer = admin): Promise<Response> {
@@ -197,11 +193,7 @@ test("a reload is on record", async () => {
 
 test("a price that was set by API holds for the model of a new file from its first call on", async () => {
   const price = { unit: "usd_per_million_tokens", input: "3", output: "4", source: "test", effective: "2026-01-01" };
-  const set = await fetch(`${gateway.url}/v1/admin/prices`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: "chat", price }),
-  });
+  const set = await post(`${gateway.url}/v1/admin/prices`, admin, { model: "chat", price });
   expect(set.status).toBeLessThan(300);
   writeFileSync(path, yamlOf(second));
   await gateway.reload();

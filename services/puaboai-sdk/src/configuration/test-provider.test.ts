@@ -1,7 +1,5 @@
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { loadConfig } from "@nexus/config";
 import type { ProviderTest } from "@nexus/contracts/gateway-configuration";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -14,7 +12,8 @@ import {
   type UpstreamScript,
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 import { diagnose } from "./diagnose.ts";
 
 let scene: GatewayScene;
@@ -46,10 +45,7 @@ models:
   - { id: one, provider: main, upstream_model: their-one, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
   - { id: two, provider: claude, upstream_model: their-two, kind: chat, context_tokens: 8000, max_output_tokens: 1000, price: free }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: logs.stream });
-  gateway = await startService(config, { logger, environment: { KEY: secret } });
+  gateway = await startTestGateway(scene, { yaml, secrets: { KEY: secret }, logs });
   admin = scene.issuer.token(scene.issuer.person(["admin"]), "puaboai-sdk");
 });
 afterAll(async () => {
@@ -64,11 +60,7 @@ beforeEach(() => {
 });
 
 async function tryOut(name: string, body: object = {}, bearer = admin): Promise<{ status: number; body: ProviderTest }> {
-  const answer = await fetch(`${gateway.url}/v1/admin/providers/${name}/test`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+  const answer = await post(`${gateway.url}/v1/admin/providers/${name}/test`, bearer, body);
   return { status: answer.status, body: (await answer.json()) as ProviderTest };
 }
 

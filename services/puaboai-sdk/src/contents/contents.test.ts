@@ -1,8 +1,6 @@
 /** What is asked and answered is kept where an administrator wants it, and nowhere else: on real gateways and a real PostgreSQL. */
 import { createServer, connect as connectSocket, type AddressInfo, type Socket } from "node:net";
-import { loadConfig } from "@nexus/config";
 import { newId, newUuid, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -18,7 +16,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -30,10 +29,9 @@ const closing: (() => Promise<void>)[] = [];
 const logs = captureLogs();
 
 async function start(change: Record<string, string> = {}): Promise<RunningService> {
-  const spool = { NEXUS_SPOOL_DIR: `${scene.directory}/spool-${newUuid()}` };
-  const env = { ...scene.environment, ...spool, PORT: "1", NEXUS_GATEWAY_CONFIG: settings, ...change };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: logs.stream });
-  const running = await startService({ ...loadConfig(configSchema, env, configRules), PORT: 0 }, { logger });
+  const spool = `${scene.directory}/spool-${newUuid()}`;
+  const variables = { NEXUS_SPOOL_DIR: spool, NEXUS_GATEWAY_CONFIG: settings, ...change };
+  const running = await startTestGateway(scene, { variables, logs });
   closing.push(() => running.close());
   return running;
 }

@@ -1,9 +1,7 @@
-import { loadConfig } from "@nexus/config";
-import { uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
-import { captureLogs, type FakeUpstream, type GatewayScene, openGatewayScene, startFakeUpstream, waitFor } from "@nexus/testing";
+import { type FakeUpstream, type GatewayScene, openGatewayScene, startFakeUpstream } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, rowOf, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -41,10 +39,7 @@ models:
     max_output_tokens: 1000
     price: { unit: usd_per_million_tokens, input: "1", output: "10", cached_input: "0.5", source: test, effective: 2026-01-01 }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService(config, { logger, environment: { GEMINI_KEY: "gemini-key-0123456789" } });
+  gateway = await startTestGateway(scene, { yaml, secrets: { GEMINI_KEY: "gemini-key-0123456789" } });
   ({ key } = await scene.issueKey({ budgetNanos: 10n ** 12n }));
 });
 afterAll(async () => {
@@ -66,19 +61,12 @@ const streamWith = (frames: readonly object[]) =>
     response.end(frames.map((frame) => `data: ${JSON.stringify(frame)}\r\n\r\n`).join(""));
   });
 const ask = (path: string, body: object) =>
-  fetch(`${gateway.url}/v1/${path}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: "flash", max_tokens: 200, messages: [{ role: "user", content: "hello" }], ...body }),
+  post(`${gateway.url}/v1/${path}`, key, {
+    model: "flash",
+    max_tokens: 200,
+    messages: [{ role: "user", content: "hello" }],
+    ...body,
   });
-const rowOf = (answer: Response) =>
-  waitFor(() =>
-    scene.owner.db
-      .selectFrom("usage_events")
-      .selectAll()
-      .where("request_id", "=", uuidOf("request", answer.headers.get("x-request-id")!)!)
-      .executeTakeFirst(),
-  );
 /** 60 plain and 40 cached in, 50 out with the thoughts. */
 const cost = 60n * 1000n + 40n * 500n + 50n * 10_000n;
 
@@ -96,7 +84,7 @@ test("the model stands in the path, the key in Google's header, and thoughts are
     contents: [{ role: "user", parts: [{ text: "hello" }] }],
     generationConfig: { maxOutputTokens: 200 },
   });
-  expect(await rowOf(answer)).toMatchObject({
+  expect(await rowOf(scene, answer)).toMatchObject({
     outcome: "ok",
     usage_source: "provider",
     input_tokens: 100n,
@@ -114,7 +102,12 @@ test("a stream is asked for by its method and is whole when a piece tells why it
   expect(provider.received[0]!.path).toBe("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
   expect(said).toContain('"content":"Hel"');
   expect(said).toMatch(/data: \[DONE\]\n\n$/);
-  expect(await rowOf(answer)).toMatchObject({ outcome: "ok", usage_source: "provider", output_tokens: 50n, cost_nanos: cost });
+  expect(await rowOf(scene, answer)).toMatchObject({
+    outcome: "ok",
+    usage_source: "provider",
+    output_tokens: 50n,
+    cost_nanos: cost,
+  });
 });
 
 test("a stream that ends without a reason is told as broken, and billed for what was seen", async () => {
@@ -123,7 +116,7 @@ test("a stream that ends without a reason is told as broken, and billed for what
   const said = await answer.text();
   expect(said).toContain("event: error");
   expect(said).not.toContain("message_stop");
-  expect(await rowOf(answer)).toMatchObject({
+  expect(await rowOf(scene, answer)).toMatchObject({
     outcome: "error",
     error_code: "upstream_failed",
     usage_source: "counted",
@@ -137,7 +130,7 @@ test("an error in a stream ends it in the client's words", async () => {
   const said = await answer.text();
   expect(said).toContain("overloaded");
   expect(said).not.toContain("[DONE]");
-  expect(await rowOf(answer)).toMatchObject({ outcome: "error" });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "error" });
 });
 
 test.each([
@@ -148,12 +141,12 @@ test.each([
   const answer = await ask(path, {});
   expect(answer.status).toBe(status);
   expect(await answer.json()).toMatchObject(shown);
-  expect(await rowOf(answer)).toMatchObject({ outcome: "error", http_status: status, cost_nanos: 0n });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "error", http_status: status, cost_nanos: 0n });
 });
 
 test("what was filtered is an answer with that end, not a failure", async () => {
   answerWith(200, { promptFeedback: { blockReason: "SAFETY" }, usageMetadata: { promptTokenCount: 7, totalTokenCount: 7 } });
   const answer = await ask("chat/completions", {});
   expect(await answer.json()).toMatchObject({ choices: [{ finish_reason: "content_filter" }] });
-  expect(await rowOf(answer)).toMatchObject({ outcome: "ok", input_tokens: 7n, output_tokens: 0n });
+  expect(await rowOf(scene, answer)).toMatchObject({ outcome: "ok", input_tokens: 7n, output_tokens: 0n });
 });

@@ -2,9 +2,7 @@
 import { createHmac } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { loadConfig } from "@nexus/config";
 import { generateApiKey, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
   captureLogs,
   chatAnswer,
@@ -18,7 +16,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 type Script = (response: ServerResponse, question: Question, request: IncomingMessage) => void;
 interface Question {
@@ -114,10 +113,7 @@ ${http("strict", "strict", "on: input, action: block, timeout_ms: 200")}
 ${http("advice", "bold", "on: both, action: warn")}
 ${http("holder", "held", "on: output, action: redact")}
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: logs.stream });
-  const config = loadConfig(configSchema, env, configRules);
-  gateway = await startService({ ...config, PORT: 0 }, { logger, environment: { JUDGE_SECRET: secret } });
+  gateway = await startTestGateway(scene, { yaml, secrets: { JUDGE_SECRET: secret }, logs });
 });
 afterAll(async () => {
   await gateway.close();
@@ -158,11 +154,7 @@ interface Asked {
 }
 
 function call(key: string, { model, say = "hello", stream = false, path = "/v1/chat/completions", more = {} }: Asked) {
-  return fetch(gateway.url + path, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, stream, messages: [{ role: "user", content: say }], ...more }),
-  });
+  return post(gateway.url + path, key, { model, stream, messages: [{ role: "user", content: say }], ...more });
 }
 
 const issue = () => scene.issueKey({ budgetNanos: 10_000_000_000n });

@@ -1,12 +1,9 @@
 /** Guardrails and kept answers together, with limits, a large text and a cache that is full: on a real gateway and a real Redis. */
 import { writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
 import { openRedis } from "@nexus/redis";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   chatStream,
   type FakeUpstream,
@@ -18,7 +15,8 @@ import {
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { openAnswerEntries } from "../cache/answer-entries.ts";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -43,10 +41,9 @@ const usual = () => ({ redisUrl: redis.target.url, path: scene.writeSettings("")
 /** A gateway of its own on the same Redis, with these guardrails. */
 async function start(guardrails: string, { redisUrl, path } = usual()): Promise<RunningService> {
   writeFileSync(path, settingsWith(guardrails));
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: path, REDIS_URL: redisUrl };
-  const own = { ...env, NEXUS_GATEWAY_CONFIG_SECONDS: "1", NEXUS_SPOOL_DIR: `${scene.directory}/spool-${newUuid()}` };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  const gateway = await startService({ ...loadConfig(configSchema, own, configRules), PORT: 0 }, { logger });
+  const followed = { NEXUS_GATEWAY_CONFIG: path, NEXUS_GATEWAY_CONFIG_SECONDS: "1", REDIS_URL: redisUrl };
+  const variables = { ...followed, NEXUS_SPOOL_DIR: `${scene.directory}/spool-${newUuid()}` };
+  const gateway = await startTestGateway(scene, { variables });
   gateways.push(gateway);
   return gateway;
 }
@@ -60,11 +57,7 @@ ${guardrails}`;
 }
 
 function call(gateway: RunningService, key: string, say: string, stream = false): Promise<Response> {
-  return fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: "kept", stream, messages: [{ role: "user", content: say }] }),
-  });
+  return post(`${gateway.url}/v1/chat/completions`, key, { model: "kept", stream, messages: [{ role: "user", content: say }] });
 }
 
 const cacheSaid = (answer: Response) => answer.headers.get("x-nexus-cache");

@@ -1,7 +1,5 @@
-import { loadConfig } from "@nexus/config";
-import { createLogger, createMetrics } from "@nexus/telemetry";
+import { createMetrics } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   chatStream,
   type FakeUpstream,
@@ -13,7 +11,8 @@ import {
 } from "@nexus/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Model } from "../catalogue/catalogue.ts";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 import { openCallMetrics } from "./call-metrics.ts";
 import { providerNameOf } from "./gen-ai.ts";
 
@@ -36,10 +35,7 @@ models:
 routes:
   smart: { targets: [broken, paid] }
 `;
-  const env = { ...scene.environment, PORT: "1", NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml) };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService(config, { logger });
+  gateway = await startTestGateway(scene, { yaml });
   ({ key } = await scene.issueKey({ budgetNanos: 10n ** 12n }));
 });
 afterAll(async () => {
@@ -53,10 +49,11 @@ beforeEach(() => {
 });
 
 async function call(model: string, more: object = {}): Promise<number> {
-  const answer = await fetch(`${gateway.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, messages: [{ role: "user", content: "one two" }], max_tokens: 10, ...more }),
+  const answer = await post(`${gateway.url}/v1/chat/completions`, key, {
+    model,
+    messages: [{ role: "user", content: "one two" }],
+    max_tokens: 10,
+    ...more,
   });
   await answer.arrayBuffer();
   return answer.status;

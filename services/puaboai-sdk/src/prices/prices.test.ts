@@ -1,9 +1,6 @@
 /** Prices that change while two gateways run on one database: who sets them, when they hold, and whom they are charged. */
-import { loadConfig } from "@nexus/config";
 import { newUuid, uuidOf } from "@nexus/core";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   embeddingAnswer,
   type FakeUpstream,
@@ -14,7 +11,8 @@ import {
 } from "@nexus/testing";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
+import { post, startTestGateway } from "../start-test-gateway.test.ts";
 
 let scene: GatewayScene;
 let provider: FakeUpstream;
@@ -27,15 +25,7 @@ const tokens = "unit: usd_per_million_tokens";
 const limits = "provider: fake, kind: chat, context_tokens: 8000, max_output_tokens: 1000";
 
 async function startGateway(yaml: string, spool: string): Promise<RunningService> {
-  const env = {
-    ...scene.environment,
-    PORT: "1",
-    NEXUS_SPOOL_DIR: `${scene.directory}/${spool}`,
-    NEXUS_GATEWAY_CONFIG: scene.writeSettings(yaml),
-  };
-  const config = { ...loadConfig(configSchema, env, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  return await startService(config, { logger });
+  return await startTestGateway(scene, { yaml, variables: { NEXUS_SPOOL_DIR: `${scene.directory}/${spool}` } });
 }
 
 beforeAll(async () => {
@@ -85,10 +75,10 @@ const set = (model: string, price: unknown, more: object = {}) => ask("POST", "/
 const dollars = (input: string) => ({ unit: "usd_per_million_tokens", input, output: "10", source: "a contract" });
 
 function chat(model: string, { at = gateway, bearer = key } = {}): Promise<Response> {
-  return fetch(`${at.url}/v1/chat/completions`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-    body: JSON.stringify({ model, max_tokens: 200, messages: [{ role: "user", content: "hello" }] }),
+  return post(`${at.url}/v1/chat/completions`, bearer, {
+    model,
+    max_tokens: 200,
+    messages: [{ role: "user", content: "hello" }],
   });
 }
 /** Nano-dollars of one call: 1,000 tokens in, 100 out at 10 dollars. */

@@ -5,10 +5,7 @@
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { promisify } from "node:util";
-import { loadConfig } from "@nexus/config";
-import { createLogger } from "@nexus/telemetry";
 import {
-  captureLogs,
   chatAnswer,
   embeddingAnswer,
   type FakeUpstream,
@@ -20,8 +17,9 @@ import {
   startFakeUpstream,
 } from "@nexus/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { configRules, configSchema, type RunningService, startService } from "../service.ts";
+import type { RunningService } from "../service.ts";
 import { type GatewaySettings, parseGatewaySettings } from "../settings/gateway-settings.ts";
+import { startTestGateway } from "../start-test-gateway.test.ts";
 import { providerKinds } from "./provider-kinds.ts";
 
 const run = promisify(execFile);
@@ -137,7 +135,7 @@ beforeAll(async () => {
   scene = await openGatewayScene();
   const [first] = pages;
   const merged: GatewaySettings = { ...first!.settings, providers: [], models: [], routes: [] };
-  const environment: Record<string, string> = {};
+  const secrets: Record<string, string> = {};
   for (const { settings } of pages) {
     for (const provider of settings.providers) {
       const server = await startFakeUpstream((response, request) => answerLike(provider.name, request)(response, request));
@@ -145,13 +143,11 @@ beforeAll(async () => {
       // The address alone is another: the path below it is the provider's.
       const baseUrl = new URL(server.baseUrl).origin + new URL(provider.baseUrl).pathname.replace(/\/$/, "");
       merged.providers.push({ ...provider, baseUrl, allowsPrivateNetwork: true });
-      if (provider.secret && "env" in provider.secret) environment[provider.secret.env] = secretOf(provider.secret.env);
+      if (provider.secret && "env" in provider.secret) secrets[provider.secret.env] = secretOf(provider.secret.env);
     }
     merged.models.push(...settings.models);
   }
-  const config = { ...loadConfig(configSchema, { ...scene.environment, PORT: "1" }, configRules), PORT: 0 };
-  const logger = createLogger({ service: "puaboai-sdk", level: "debug", destination: captureLogs().stream });
-  gateway = await startService({ ...config, NEXUS_GATEWAY_CONFIG: merged }, { logger, environment });
+  gateway = await startTestGateway(scene, { config: { NEXUS_GATEWAY_CONFIG: merged }, secrets });
   ({ key } = await scene.issueKey({ budgetNanos: 10n ** 12n }));
 });
 afterAll(async () => {
