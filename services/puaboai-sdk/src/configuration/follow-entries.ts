@@ -1,8 +1,9 @@
 /** Keeps a process's configuration with what is set by API, whoever set it. */
-import { setTimeout as delay } from "node:timers/promises";
 import type { Db } from "@nexus/db";
 import type { Verifier } from "@nexus/key-check";
 import type { Logger } from "@nexus/telemetry";
+import { atMost } from "../refresh/at-most.ts";
+import { Refresher } from "../refresh/refresher.ts";
 import { fileSubject, listEntries } from "./entries.store.ts";
 import type { LiveConfiguration } from "./live-configuration.ts";
 
@@ -20,52 +21,22 @@ export interface EntryFollower {
 }
 
 const longestStartMs = 2000;
-const longestPauseMs = 10_000;
+const pause = { shortestMs: 500, longestMs: 10_000 };
 
-/** The feed's listeners only mark: reading takes its time elsewhere, and acknowledgements do not wait for it. */
 export function followEntries({ configuration, db, feed, logger }: FollowEntries): EntryFollower {
-  const closing = new AbortController();
-  let wanted = false;
-  let reading: Promise<void> | undefined;
-
-  async function read(): Promise<void> {
-    for (let failures = 0; wanted && !closing.signal.aborted;) {
-      wanted = false;
-      try {
-        await configuration.takeEntries(() => listEntries(db));
-        failures = 0;
-      } catch (error) {
-        if (failures++ === 0)
-          logger.warn({ event: "configuration", err: error }, "what is set by API could not be read; trying again");
-        wanted = true;
-        const ceiling = Math.min(longestPauseMs, 250 * 2 ** Math.min(failures, 8));
-        await delay(ceiling * (0.5 + Math.random() / 2), undefined, { signal: closing.signal }).catch(() => {});
-      }
-    }
-  }
-  function refresh(): Promise<void> {
-    wanted = true;
-    reading ??= read().finally(() => {
-      reading = undefined;
-      if (wanted && !closing.signal.aborted) void refresh();
-    });
-    return reading;
-  }
-  feed.onReset(() => void refresh());
+  const refresher = new Refresher({
+    read: () => configuration.takeEntries(() => listEntries(db)),
+    onFailure: (err) => logger.warn({ event: "configuration", err }, "what is set by API could not be read; trying again"),
+    pause,
+  });
+  feed.onReset(() => void refresher.refresh());
   feed.onChange(({ kind, subjectId }) => {
     if (kind !== "gateway_settings") return;
     if (subjectId === fileSubject) void configuration.reloadFile();
-    else void refresh();
+    else void refresher.refresh();
   });
   return {
-    start: async () => {
-      const giveUp = new AbortController();
-      await Promise.race([refresh(), delay(longestStartMs, undefined, { signal: giveUp.signal }).catch(() => {})]);
-      giveUp.abort();
-    },
-    close: async () => {
-      closing.abort();
-      await reading;
-    },
+    start: () => atMost(longestStartMs, refresher.refresh()),
+    close: () => refresher.close(),
   };
 }

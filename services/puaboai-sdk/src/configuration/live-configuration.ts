@@ -8,6 +8,7 @@ import type { CallHooks } from "../calls/call-hooks.ts";
 import { type Offer, openOffer, type ProviderCredential } from "../catalogue/open-offer.ts";
 import type { LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
+import { oneAtATime } from "../refresh/one-at-a-time.ts";
 import { type GatewaySettings, readGatewaySettings, type ReadTools, RefusedSettings } from "../settings/gateway-settings.ts";
 import type { Vault } from "../settings/open-vault.ts";
 import { faultOfSecret, readSecret } from "../settings/provider-secrets.ts";
@@ -56,7 +57,7 @@ export class LiveConfiguration {
   #file: GatewaySettings;
   #entries: readonly Entry[] = [];
   #current: Generation;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = oneAtATime();
   readonly #listeners: (() => void)[] = [];
   /** Replaced, and still used by calls. */
   readonly #retiring = new Set<Generation>();
@@ -124,14 +125,8 @@ export class LiveConfiguration {
   }
 
   async close(): Promise<void> {
-    await this.#turn;
+    await this.#inTurn(async () => {});
     await Promise.all([this.#current, ...this.#retiring].map((generation) => closeGeneration(generation, undefined)));
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
   }
 
   async #replace(file: GatewaySettings, entries: readonly Entry[]): Promise<void> {

@@ -1,10 +1,11 @@
 /** Texts of calls, for the organizations that an administrator has switched it on for. Where there is none, a call asks one field. */
 import type { ServerResponse } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
 import { toId } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
 import type { Verifier } from "@nexus/key-check";
 import type { Logger, Metrics } from "@nexus/telemetry";
+import { oneAtATime } from "../refresh/one-at-a-time.ts";
+import { Refresher } from "../refresh/refresher.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { findRules } from "./content-log-settings.store.ts";
 import { type ContentEvent, ContentWriter } from "./content-writer.ts";
@@ -34,7 +35,7 @@ const written: ReadonlySet<string> = new Set<UsageRow["endpoint"]>(["chat.comple
 
 /** Recorded beyond what is kept, so that a secret across the end is known as one. */
 const marginBytes = 8 * 1024;
-const retryMs = 1000;
+const pause = { shortestMs: 1000, longestMs: 1000 };
 const careMs = 3_600_000;
 const deletedAtOnce = 500;
 
@@ -46,12 +47,11 @@ export class ContentLog {
   readonly #writer: ContentWriter;
   readonly #count: (event: ContentEvent, contents: number) => void;
   readonly #closing = new AbortController();
+  readonly #refresher: Refresher;
+  readonly #inTurn = oneAtATime();
   readonly #care: NodeJS.Timeout;
   /** By the id of the organization as callers carry it. */
   #rules: ReadonlyMap<string, { maxBytes: number }> = new Map();
-  #loading: Promise<void> | undefined;
-  #turn: Promise<void> = Promise.resolve();
-  #isStale = false;
   #deleting: Promise<void> | undefined;
 
   constructor(options: ContentLogOptions) {
@@ -64,34 +64,35 @@ export class ContentLog {
     this.#count = (event, contents) => counter.inc({ event }, contents);
     this.#sealKey = sealKeyFrom(options.secret);
     this.#writer = new ContentWriter({ ...options, sealKey: this.#sealKey, count: this.#count });
+    this.#refresher = new Refresher({
+      read: () => this.load(),
+      onFailure: (err) => options.logger.warn({ err }, "whose contents are kept could not be read; what is known goes on"),
+      pause,
+    });
     this.#care = setInterval(() => void this.deletePast(), careMs).unref();
   }
 
   /** From now on changes are heard of. Before the feed starts. */
   follow(feed: Pick<Verifier["feed"], "onChange" | "onReset">): void {
-    feed.onReset(() => this.#reload());
+    feed.onReset(() => void this.#refresher.refresh());
     feed.onChange(({ kind, organizationId }) => {
-      // Aside: whoever waits for a receipt does not wait for this.
-      if (kind === "gateway_settings" && organizationId !== null) this.#reload();
+      if (kind === "gateway_settings" && organizationId !== null) void this.#refresher.refresh();
     });
   }
 
   /** Until PostgreSQL has told what is to be kept, nothing is. */
   start(): void {
-    this.#reload();
+    void this.#refresher.refresh();
     void this.deletePast();
   }
 
   /** Reads what is to be kept. @throws PostgreSQL's error */
   async load(): Promise<void> {
-    // One after the other: what was read earlier never takes the place of what was read later.
-    const turn = this.#turn.then(async () => {
+    await this.#inTurn(async () => {
       const rules = await findRules(this.#options.db);
       this.#rules = new Map(rules.map(({ organizationId, maxBytes }) => [toId("organization", organizationId), { maxBytes }]));
       this.isOn = rules.length > 0;
     });
-    this.#turn = turn.catch(() => {});
-    await turn;
   }
 
   /** Records what the client of this call asks and gets; `undefined`: nothing of it is kept. */
@@ -142,7 +143,7 @@ export class ContentLog {
   async close(): Promise<void> {
     clearInterval(this.#care);
     this.#closing.abort();
-    await Promise.all([this.#loading, this.#deleting, this.flush()]);
+    await Promise.all([this.#refresher.close(), this.#deleting, this.flush()]);
   }
 
   async #deleteAll(batch: (tx: Db) => Promise<number>): Promise<void> {
@@ -152,28 +153,6 @@ export class ContentLog {
       }
     } catch (error) {
       this.#options.logger.warn({ err: error }, "contents past their time wait for PostgreSQL");
-    }
-  }
-
-  #reload(): void {
-    this.#isStale = true;
-    this.#loading ??= this.#loadUntilDone().finally(() => {
-      this.#loading = undefined;
-    });
-  }
-
-  async #loadUntilDone(): Promise<void> {
-    for (let failures = 0; this.#isStale && !this.#closing.signal.aborted;) {
-      // What is announced from here on is not surely among what is read.
-      this.#isStale = false;
-      try {
-        await this.load();
-      } catch (error) {
-        this.#isStale = true;
-        if (failures++ === 0)
-          this.#options.logger.warn({ err: error }, "whose contents are kept could not be read; what is known goes on");
-        await delay(retryMs, undefined, { signal: this.#closing.signal }).catch(() => {});
-      }
     }
   }
 }

@@ -2,12 +2,14 @@
  * Keeps the price of every model at what holds now: what gateway.yaml says of it, what the file says from a moment on, and what
  * administrators have set. Calls read it from the model; whoever has begun keeps the price that it began with.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { Verifier } from "@nexus/key-check";
 import type { Logger } from "@nexus/telemetry";
 import type { Catalogue, Model, RemoteModel } from "../catalogue/catalogue.ts";
+import { atMost } from "../refresh/at-most.ts";
+import { oneAtATime } from "../refresh/one-at-a-time.ts";
+import { Refresher } from "../refresh/refresher.ts";
 import type { DatedPrice, ModelPrice } from "../settings/dated-prices.ts";
 import { findStandingPrices, type StoredPrice } from "./prices.store.ts";
 import { readTerms } from "./read-terms.ts";
@@ -22,7 +24,7 @@ interface BookDeps {
 /** A price that was set by the API, or `undefined` where none of them holds now. */
 type HoldingId = string | undefined;
 
-const retryMs = 1000;
+const pause = { shortestMs: 1000, longestMs: 1000 };
 const tickMs = 250;
 const longestStartMs = 2000;
 
@@ -31,16 +33,19 @@ export class PriceBook {
   readonly #deps: BookDeps;
   readonly #own = new WeakMap<Model, ModelPrice>();
   readonly #holding = new Map<string, HoldingId>();
-  readonly #closing = new AbortController();
+  readonly #refresher: Refresher;
+  readonly #inTurn = oneAtATime();
   readonly #tick: NodeJS.Timeout;
   #stored: readonly StoredPrice[] = [];
   #nextMoment = Infinity;
-  #loading: Promise<void> | undefined;
-  #turn: Promise<void> = Promise.resolve();
-  #isStale = false;
 
   constructor(deps: BookDeps) {
     this.#deps = deps;
+    this.#refresher = new Refresher({
+      read: () => this.load(),
+      onFailure: (err) => deps.logger.warn({ err }, "prices could not be read; those known go on"),
+      pause,
+    });
     this.apply();
     this.#tick = setInterval(() => {
       if (deps.clock.now() >= this.#nextMoment) this.apply();
@@ -50,30 +55,23 @@ export class PriceBook {
 
   /** From now on changes are heard of. Before the feed starts. */
   follow(feed: Pick<Verifier["feed"], "onChange" | "onReset">): void {
-    feed.onReset(() => this.#reload());
+    feed.onReset(() => void this.#refresher.refresh());
     feed.onChange(({ kind }) => {
-      // Aside: whoever waits for a receipt does not wait for this.
-      if (kind === "price") this.#reload();
+      if (kind === "price") void this.#refresher.refresh();
     });
   }
 
   /** Resolves when the prices are read for the first time; after two seconds without PostgreSQL those of the file hold. */
   async start(): Promise<void> {
-    this.#reload();
-    const giveUp = new AbortController();
-    await Promise.race([this.#loading, delay(longestStartMs, undefined, { signal: giveUp.signal }).catch(() => {})]);
-    giveUp.abort();
+    await atMost(longestStartMs, this.#refresher.refresh());
   }
 
   /** Reads what was set. @throws PostgreSQL's error */
   async load(): Promise<void> {
-    // One after the other: what was read earlier never takes the place of what was read later.
-    const turn = this.#turn.then(async () => {
+    await this.#inTurn(async () => {
       this.#stored = await findStandingPrices(this.#deps.db, new Date(this.#deps.clock.now()));
       this.apply();
     });
-    this.#turn = turn.catch(() => {});
-    await turn;
   }
 
   /** Brings the models to what holds now, as after they were replaced by others. */
@@ -94,8 +92,7 @@ export class PriceBook {
 
   async close(): Promise<void> {
     clearInterval(this.#tick);
-    this.#closing.abort();
-    await this.#loading;
+    await this.#refresher.close();
   }
 
   #priceModel(model: RemoteModel, stored: readonly StoredPrice[], now: number): void {
@@ -117,26 +114,5 @@ export class PriceBook {
     // Written for a model of another kind, or by a later version: money that cannot be bounded is not spent.
     this.#deps.logger.error({ model: row.model, errors: price.errors }, "a price that was set cannot be read");
     return [{ id: row.id, from: row.effective_from.getTime(), price: "unknown" }];
-  }
-
-  #reload(): void {
-    this.#isStale = true;
-    this.#loading ??= this.#loadUntilDone().finally(() => {
-      this.#loading = undefined;
-    });
-  }
-
-  async #loadUntilDone(): Promise<void> {
-    while (this.#isStale && !this.#closing.signal.aborted) {
-      // What is announced from here on is not surely among what is read.
-      this.#isStale = false;
-      try {
-        await this.load();
-      } catch (error) {
-        this.#isStale = true;
-        this.#deps.logger.warn({ err: error }, "prices could not be read; those known go on");
-        await delay(retryMs, undefined, { signal: this.#closing.signal }).catch(() => {});
-      }
-    }
   }
 }

@@ -1,10 +1,10 @@
 /** The secrets of providers that pv-keys keeps: read at start, and again whenever a change is announced. */
-import { setTimeout as delay } from "node:timers/promises";
 import { toId } from "@nexus/core";
 import { openServiceClient } from "@nexus/http";
 import type { Verifier } from "@nexus/key-check";
 import type { Logger } from "@nexus/telemetry";
 import type { Credential } from "../proxy/open-upstream.ts";
+import { atMost } from "../refresh/at-most.ts";
 import type { ProviderSettings } from "./provider-settings.ts";
 import { VaultSecret } from "./vault-secret.ts";
 
@@ -76,7 +76,7 @@ export function openVault({ url, serviceToken, logger }: Options): Vault {
     start: async () => {
       isStarted = true;
       for (const secret of all()) if (!asked.has(secret)) refresh(secret);
-      await withinStart(Promise.all(all().map(({ firstAnswer }) => firstAnswer)));
+      await atMost(longestStartMs, Promise.all(all().map(({ firstAnswer }) => firstAnswer)));
     },
     missing: () =>
       all()
@@ -96,10 +96,4 @@ function credentialOf(secret: VaultSecret): Credential {
 /** Of each provider whose secret pv-keys keeps, its name and the secret's. */
 function named(providers: readonly ProviderSettings[]): [provider: string, secret: string][] {
   return providers.flatMap(({ name, secret }) => (secret && "vault" in secret ? [[name, secret.vault]] : []));
-}
-
-async function withinStart(answers: Promise<unknown>): Promise<void> {
-  const giveUp = new AbortController();
-  await Promise.race([answers, delay(longestStartMs, undefined, { signal: giveUp.signal }).catch(() => {})]);
-  giveUp.abort();
 }

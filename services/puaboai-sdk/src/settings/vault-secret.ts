@@ -1,8 +1,8 @@
 /** One secret that pv-keys keeps, as this process knows it. */
-import { setTimeout as delay } from "node:timers/promises";
 import type { ReadSecretAnswer } from "@nexus/contracts/secrets";
 import type { ServiceClient } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
+import { Refresher } from "../refresh/refresher.ts";
 import { faultOfSecret } from "./provider-secrets.ts";
 
 interface Options {
@@ -12,8 +12,7 @@ interface Options {
   logger: Pick<Logger, "info" | "warn">;
 }
 
-const shortestPauseMs = 200;
-const longestPauseMs = 30_000;
+const pause = { shortestMs: 200, longestMs: 30_000 };
 
 /**
  * Read when asked to, and again until pv-keys has answered. While pv-keys does not answer, the value stays that was known;
@@ -22,17 +21,24 @@ const longestPauseMs = 30_000;
 export class VaultSecret {
   readonly name: string;
   readonly #options: Options;
-  readonly #closing = new AbortController();
+  readonly #refresher: Refresher;
+  readonly #firstAnswer = Promise.withResolvers<void>();
   #known: ReadSecretAnswer | undefined;
-  /** Something happened since the last reading began. */
-  #wanted = false;
-  #reading: Promise<void> | undefined;
-  #wake = new AbortController();
-  #firstAnswer = Promise.withResolvers<void>();
 
   constructor(options: Options) {
     this.name = options.name;
     this.#options = options;
+    this.#refresher = new Refresher({
+      read: async (signal) => {
+        this.#take(await this.#ask(signal));
+        this.#firstAnswer.resolve();
+      },
+      onFailure: (err) => {
+        const fields = { event: "provider_secret", secret: this.name, known: this.#known !== undefined, err };
+        options.logger.warn(fields, "a secret could not be read from pv-keys; trying again");
+      },
+      pause,
+    });
   }
 
   get value(): string | undefined {
@@ -51,45 +57,17 @@ export class VaultSecret {
 
   /** What is known may be old. Returns at once; whoever calls must not wait for pv-keys. */
   refresh(): void {
-    this.#wanted = true;
-    this.#wake.abort();
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined;
-      // Asked for between the last look and this moment.
-      if (this.#wanted && !this.#closing.signal.aborted) this.refresh();
-    });
+    void this.#refresher.refresh();
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    this.#wake.abort();
-    await this.#reading;
+    await this.#refresher.close();
   }
 
-  /** Never rejects. */
-  async #read(): Promise<void> {
-    for (let failures = 0; this.#wanted && !this.#closing.signal.aborted;) {
-      this.#wanted = false;
-      try {
-        this.#take(await this.#ask());
-        this.#firstAnswer.resolve();
-        failures = 0;
-      } catch (error) {
-        if (this.#closing.signal.aborted) return;
-        if (failures++ === 0) {
-          const fields = { event: "provider_secret", secret: this.name, known: this.#known !== undefined, err: error };
-          this.#options.logger.warn(fields, "a secret could not be read from pv-keys; trying again");
-        }
-        await this.#pause(failures);
-        this.#wanted = true;
-      }
-    }
-  }
-
-  async #ask(): Promise<ReadSecretAnswer | number> {
+  async #ask(signal: AbortSignal): Promise<ReadSecretAnswer | number> {
     const { pvKeys } = this.#options;
     const body = { name: this.name };
-    const answer = await pvKeys.call({ method: "POST", path: "/v1/secrets/read", body, signal: this.#closing.signal });
+    const answer = await pvKeys.call({ method: "POST", path: "/v1/secrets/read", body, signal });
     if (answer.status === 403 || answer.status === 404) return answer.status;
     const found = answer.body as Partial<ReadSecretAnswer> | undefined;
     if (answer.status !== 200 || typeof found?.value !== "string" || typeof found.id !== "string") {
@@ -111,13 +89,5 @@ export class VaultSecret {
     if (fault) return logger.warn({ ...fields, version: answer.version }, `the new value of a secret ${fault}; it is not used`);
     this.#known = answer;
     return logger.info({ ...fields, version: answer.version }, "a secret was read from pv-keys");
-  }
-
-  /** Longer each time, and by chance, so that many gateways do not come back in step. */
-  async #pause(failures: number): Promise<void> {
-    this.#wake = new AbortController();
-    if (this.#wanted || this.#closing.signal.aborted) return;
-    const ceiling = Math.min(longestPauseMs, shortestPauseMs * 2 ** Math.min(failures - 1, 10));
-    await delay(ceiling * (0.5 + Math.random() / 2), undefined, { signal: this.#wake.signal }).catch(() => {});
   }
 }
