@@ -2,6 +2,7 @@
 import type { Db } from "@nexus/db";
 import { sql } from "kysely";
 import type { Change } from "./change.ts";
+import { noteChanges } from "./in-change-transaction.ts";
 
 export interface Verifier {
   verifierId: string;
@@ -143,4 +144,12 @@ export async function listEnded(db: Db, withinMs: number, only: readonly string[
       AND (${only}::uuid[] IS NULL OR subject_id = ANY (${only}::uuid[]))
     GROUP BY kind, subject_id ORDER BY at`.execute(db);
   return rows;
+}
+
+/** Tells every gateway process to look again, where the gateway's role writes. The last statement of its change transaction. */
+export async function recordGatewayChange(tx: Db, change: Omit<Change, "rev">): Promise<void> {
+  const { kind, subjectId, organizationId } = change;
+  const { rows } = await sql<{ rev: bigint }>`
+    SELECT record_gateway_change(${kind}, ${subjectId}::uuid, ${organizationId}::uuid) AS rev`.execute(tx);
+  noteChanges(tx, [{ ...change, rev: Number(rows[0]?.rev) }]);
 }

@@ -9,7 +9,15 @@ export { openServiceClient, type ServiceClient } from "./open-service-client.ts"
 export { personTokenVerifier } from "./person-token-verifier.ts";
 export { type ErrorDialect, problemDocument, toProblem } from "./problem-answer.ts";
 export { rateLimitHeaders, type RateLimitState, retryAfter } from "./rate-limit-headers.ts";
-export { addLogFields, callerOf, personOf, type RequestContext, requestContext } from "./request-context.ts";
+export {
+  addLogFields,
+  callerOf,
+  changedBy,
+  type ChangedBy,
+  personOf,
+  type RequestContext,
+  requestContext,
+} from "./request-context.ts";
 export { runMain } from "./run-main.ts";
 export { listenAddressOf, serverFields, serverRules, trustedProxiesOf } from "./server-fields.ts";
 export type { App, HomePage, ListenAddress, Server, ServerOptions, ServiceIdentity } from "./server-options.ts";

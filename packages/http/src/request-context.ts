@@ -44,6 +44,17 @@ export function requestContext(request: FastifyRequest): RequestContext {
   return context;
 }
 
+/** Who changes something, and in what circumstances: what its audit entry tells. */
+export interface ChangedBy {
+  caller: PersonCaller;
+  context: RequestContext;
+}
+
+/** @throws Error unless the route's permission is `person` or `admin` */
+export function changedBy(request: FastifyRequest): ChangedBy {
+  return { caller: personOf(request), context: requestContext(request) };
+}
+
 /** Adds fields to the request's one log line. */
 export function addLogFields(request: FastifyRequest, fields: Record<string, unknown>): void {
   const exchange = exchangeOf(request.raw);

@@ -65,10 +65,11 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addCreditRoutes(server.published, budgets);
   addOwnBudgetRoutes(server.published, budgets);
   const { catalogue, priceBook } = deps;
-  addPriceRoutes(server.published, { ...shared, feed: deps.verifier.feed, catalogue, priceBook });
-  addContentLogRoutes(server.published, { ...shared, feed: deps.verifier.feed, contents: deps.contents });
+  const changes = { ...shared, verifier: deps.verifier };
+  addPriceRoutes(server.published, { ...changes, catalogue, priceBook });
+  addContentLogRoutes(server.published, { ...changes, contents: deps.contents });
   addAdminFreezeRoutes(server.published, deps);
-  addConfigurationRoutes(server.published, { ...shared, feed: deps.verifier.feed, configuration: deps.configuration });
+  addConfigurationRoutes(server.published, { ...changes, configuration: deps.configuration });
   const calls = callDeps(deps);
   addChatRoutes(server.published, calls);
   addEmbeddingRoutes(server.published, calls);

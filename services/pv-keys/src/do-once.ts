@@ -1,9 +1,9 @@
 import { createHmac } from "node:crypto";
+import { inChangeTransaction } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import { withIdempotency } from "@nexus/db";
 import { callerOf, type FastifyReply, type FastifyRequest } from "@nexus/http";
 import type { Deps } from "./deps.ts";
-import { inChangeTransaction } from "./in-change-transaction.ts";
 
 interface Repeatable {
   request: FastifyRequest;

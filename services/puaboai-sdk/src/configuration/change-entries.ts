@@ -1,25 +1,18 @@
 /** What administrators do to the configuration. Each with its audit entry, and word to every gateway process, in one transaction. */
 import type { AuditWriter } from "@nexus/audit";
-import type { ChangeFeed } from "@nexus/change-feed";
+import { type ChangeDeps, inChangeTransaction, recordGatewayChange } from "@nexus/change-feed";
 import { type Clock, newUuid, Problem } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
-import type { PersonCaller, RequestContext } from "@nexus/http";
-import { deleteEntry, fileSubject, listEntries, lockEntries, recordSettingsChange, upsertEntry } from "./entries.store.ts";
+import type { Db } from "@nexus/db";
+import type { ChangedBy } from "@nexus/http";
+import { deleteEntry, fileSubject, listEntries, lockEntries, upsertEntry } from "./entries.store.ts";
 import type { Entry, SetAside } from "./entry.ts";
 import type { LiveConfiguration } from "./live-configuration.ts";
 import { mergeSettings } from "./merge-settings.ts";
 
-export interface ChangeDeps {
-  db: Db;
+export interface ConfigurationDeps extends ChangeDeps {
   audit: AuditWriter;
   clock: Clock;
-  feed: Pick<ChangeFeed, "announce">;
   configuration: LiveConfiguration;
-}
-
-export interface ChangedBy {
-  caller: PersonCaller;
-  context: RequestContext;
 }
 
 /** What the caller believes to be there. */
@@ -41,7 +34,7 @@ export function etagOf({ id, version }: Pick<Entry, "id" | "version">): string {
  * `precondition_failed`, `precondition_required`
  */
 export async function setEntry(
-  deps: ChangeDeps,
+  deps: ConfigurationDeps,
   entry: Pick<Entry, "kind" | "name" | "document">,
   { precondition, by }: { precondition: Precondition; by: ChangedBy },
 ): Promise<Entry> {
@@ -60,7 +53,7 @@ export async function setEntry(
 
 /** @throws Problem `not_found`, `conflict` when something uses it, `precondition_failed` */
 export async function removeEntry(
-  deps: ChangeDeps,
+  deps: ConfigurationDeps,
   named: Named,
   { precondition, by }: { precondition: Precondition; by: ChangedBy },
 ): Promise<void> {
@@ -77,8 +70,8 @@ export async function removeEntry(
 }
 
 /** Has every gateway process read its file again. */
-export async function recordReload(deps: ChangeDeps, { caller, context }: ChangedBy): Promise<void> {
-  const change = await inTransaction(deps.db, async (tx) => {
+export async function recordReload(deps: ConfigurationDeps, { caller, context }: ChangedBy): Promise<void> {
+  await inChangeTransaction(deps, async (tx) => {
     await deps.audit.write(tx, {
       action: "gateway.reload_requested",
       outcome: "success",
@@ -87,24 +80,27 @@ export async function recordReload(deps: ChangeDeps, { caller, context }: Change
       context,
       details: {},
     });
-    return await recordSettingsChange(tx, fileSubject);
+    await recordSettingsChange(tx, fileSubject);
   });
-  deps.feed.announce([change]);
 }
 
 function find(entries: readonly Entry[], { kind, name }: Named): Entry | undefined {
   return entries.find((one) => one.kind === kind && one.name === name);
 }
 
-async function commit(deps: ChangeDeps, work: (tx: Db) => Promise<Entry>): Promise<Entry> {
-  const { entry, change } = await inTransaction(deps.db, async (tx) => {
+async function commit(deps: ConfigurationDeps, work: (tx: Db) => Promise<Entry>): Promise<Entry> {
+  const entry = await inChangeTransaction(deps, async (tx) => {
     await lockEntries(tx);
     const done = await work(tx);
-    return { entry: done, change: await recordSettingsChange(tx, done.id) };
+    await recordSettingsChange(tx, done.id);
+    return done;
   });
-  deps.feed.announce([change]);
   await deps.configuration.takeEntries(() => listEntries(deps.db));
   return entry;
+}
+
+async function recordSettingsChange(tx: Db, subjectId: string): Promise<void> {
+  await recordGatewayChange(tx, { kind: "gateway_settings", subjectId, organizationId: null });
 }
 
 /** What is there is changed only by those who know it. */
@@ -151,13 +147,13 @@ function isInFile({ file }: LiveConfiguration, { kind, name }: Named): boolean {
   return file[kind === "model" ? "models" : "routes"].some(({ id }) => id === name);
 }
 
-function inFile({ configuration }: ChangeDeps, named: Named): string | undefined {
+function inFile({ configuration }: ConfigurationDeps, named: Named): string | undefined {
   return isInFile(configuration, named) ? "It stands in gateway.yaml, and is changed there." : undefined;
 }
 
 async function write(
   tx: Db,
-  { audit }: ChangeDeps,
+  { audit }: ConfigurationDeps,
   { caller, context }: ChangedBy,
   { action, entry }: { action: "created" | "updated" | "deleted"; entry: Entry },
 ): Promise<void> {

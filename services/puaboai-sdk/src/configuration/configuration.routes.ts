@@ -9,8 +9,8 @@ import {
   TestProviderRequest,
 } from "@nexus/contracts/gateway-configuration";
 import { Problem } from "@nexus/core";
-import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
-import { type ChangedBy, type ChangeDeps, recordReload, removeEntry, setEntry } from "./change-entries.ts";
+import { type App, changedBy, type FastifyRequest } from "@nexus/http";
+import { type ConfigurationDeps, recordReload, removeEntry, setEntry } from "./change-entries.ts";
 import { listEntries } from "./entries.store.ts";
 import type { EntryKind } from "./entry.ts";
 import { errorsOf, presentConfiguration, presentEntries, presentEntry } from "./present-entry.ts";
@@ -19,7 +19,7 @@ import { testProvider } from "./test-provider.ts";
 const config = { permission: "admin" } as const;
 const tags = ["configuration"];
 
-export function addConfigurationRoutes(app: App, deps: ChangeDeps): void {
+export function addConfigurationRoutes(app: App, deps: ConfigurationDeps): void {
   app.route({
     method: "GET",
     url: "/v1/admin/configuration",
@@ -57,12 +57,12 @@ export function addConfigurationRoutes(app: App, deps: ChangeDeps): void {
   addEntryRoutes(app, deps, "route");
 }
 
-function addEntryRoutes(app: App, deps: ChangeDeps, kind: EntryKind): void {
+function addEntryRoutes(app: App, deps: ConfigurationDeps, kind: EntryKind): void {
   addReadingRoutes(app, deps, kind);
   addChangingRoutes(app, deps, kind);
 }
 
-function addReadingRoutes(app: App, deps: ChangeDeps, kind: EntryKind): void {
+function addReadingRoutes(app: App, deps: ConfigurationDeps, kind: EntryKind): void {
   app.route({
     method: "GET",
     url: listOf(kind),
@@ -93,7 +93,7 @@ function addReadingRoutes(app: App, deps: ChangeDeps, kind: EntryKind): void {
   });
 }
 
-function addChangingRoutes(app: App, deps: ChangeDeps, kind: EntryKind): void {
+function addChangingRoutes(app: App, deps: ConfigurationDeps, kind: EntryKind): void {
   app.route({
     method: "PUT",
     url: oneOf(kind),
@@ -143,8 +143,4 @@ function nameOf(request: FastifyRequest): string {
 
 function preconditionOf({ headers }: FastifyRequest) {
   return { ifMatch: headers["if-match"], ifNoneMatch: headers["if-none-match"] };
-}
-
-function changedBy(request: FastifyRequest): ChangedBy {
-  return { caller: personOf(request), context: requestContext(request) };
 }

@@ -1,4 +1,3 @@
-import type { Change } from "@nexus/change-feed";
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
 import type { Entry } from "./entry.ts";
@@ -38,13 +37,6 @@ export async function upsertEntry(
 
 export async function deleteEntry(tx: Db, id: string): Promise<void> {
   await tx.deleteFrom("gateway_entries").where("id", "=", id).execute();
-}
-
-/** Tells every gateway process to look again. The last statement of its transaction. */
-export async function recordSettingsChange(tx: Db, subjectId: string): Promise<Change> {
-  const { rows } = await sql<{ rev: bigint }>`
-    SELECT record_gateway_change('gateway_settings', ${subjectId}::uuid, NULL) AS rev`.execute(tx);
-  return { rev: Number(rows[0]?.rev), kind: "gateway_settings", subjectId, organizationId: null };
 }
 
 function entryOf(row: Selectable<Tables["gateway_entries"]>): Entry {

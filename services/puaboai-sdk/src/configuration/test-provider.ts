@@ -2,15 +2,16 @@
 import type { ProviderTest, TestProviderRequest } from "@nexus/contracts/gateway-configuration";
 import { Problem } from "@nexus/core";
 import { inTransaction } from "@nexus/db";
+import type { ChangedBy } from "@nexus/http";
 import { censorText } from "@nexus/telemetry";
 import { probeProvider, type ProbeCall } from "../proxy/probe-provider.ts";
 import { requestPath } from "../proxy/request-path.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
 import type { ProviderSettings } from "../settings/provider-settings.ts";
-import type { ChangedBy, ChangeDeps } from "./change-entries.ts";
+import type { ConfigurationDeps } from "./change-entries.ts";
 import { diagnose } from "./diagnose.ts";
 
-type Tools = Pick<ChangeDeps, "db" | "audit" | "configuration">;
+type Tools = Pick<ConfigurationDeps, "db" | "audit" | "configuration">;
 
 /** @throws Problem `not_found` */
 export async function testProvider(deps: Tools, name: string, asked: TestProviderRequest, by: ChangedBy): Promise<ProviderTest> {

@@ -1,28 +1,15 @@
 /** What administrators do to the content log. Each with its audit entry, and word to every gateway process, in one transaction. */
 import type { AuditWriter } from "@nexus/audit";
-import type { Change, ChangeFeed } from "@nexus/change-feed";
+import { type ChangeDeps, inChangeTransaction, recordGatewayChange } from "@nexus/change-feed";
 import { Problem, toId, uuidOf } from "@nexus/core";
-import { type Db, inTransaction, isForeignKeyViolation } from "@nexus/db";
-import type { PersonCaller, RequestContext } from "@nexus/http";
-import {
-  lockSettings,
-  markErased,
-  recordContentLogChange,
-  type StoredSettings,
-  upsertSettings,
-} from "./content-log-settings.store.ts";
+import { type Db, isForeignKeyViolation } from "@nexus/db";
+import type { ChangedBy } from "@nexus/http";
+import { lockSettings, markErased, type StoredSettings, upsertSettings } from "./content-log-settings.store.ts";
 import type { ContentLog } from "./content-log.ts";
 
-export interface ChangeDeps {
-  db: Db;
+export interface ContentLogDeps extends ChangeDeps {
   audit: AuditWriter;
-  feed: Pick<ChangeFeed, "announce">;
   contents: Pick<ContentLog, "load" | "flush" | "deleteErased" | "textOf">;
-}
-
-export interface ChangedBy {
-  caller: PersonCaller;
-  context: RequestContext;
 }
 
 interface Asked {
@@ -40,7 +27,7 @@ export const defaults = { retentionDays: 7, maxBytes: 64 * 1024 } as const;
  * Switches the log of an organization on or off; this process goes by it when it answers, the others within the bound of the
  * change feed, and PostgreSQL takes nothing more once it is off. @throws Problem `not_found`
  */
-export async function setContentLog(deps: ChangeDeps, asked: Asked, by: ChangedBy): Promise<StoredSettings> {
+export async function setContentLog(deps: ContentLogDeps, asked: Asked, by: ChangedBy): Promise<StoredSettings> {
   const { organizationId, enabled } = asked;
   const row = await commit(deps, organizationId, async (tx) => {
     const before = await lockSettings(tx, organizationId);
@@ -66,7 +53,7 @@ export async function setContentLog(deps: ChangeDeps, asked: Asked, by: ChangedB
  * Erases what is kept of an organization: no reader gets it any more, and it is deleted batch by batch. The log stays on, if it is.
  * @throws Problem `not_found` where it never was
  */
-export async function eraseContents(deps: ChangeDeps, organizationId: string, by: ChangedBy): Promise<void> {
+export async function eraseContents(deps: ContentLogDeps, organizationId: string, by: ChangedBy): Promise<void> {
   // What has ended by now is among what is erased.
   await deps.contents.flush();
   await commit(deps, organizationId, async (tx) => {
@@ -80,16 +67,15 @@ export async function eraseContents(deps: ChangeDeps, organizationId: string, by
 }
 
 async function commit(
-  deps: ChangeDeps,
+  deps: ContentLogDeps,
   organizationId: string,
   work: (tx: Db) => Promise<StoredSettings>,
 ): Promise<StoredSettings> {
-  const { row, change } = await inTransaction(deps.db, async (tx): Promise<{ row: StoredSettings; change: Change }> => {
+  return await inChangeTransaction(deps, async (tx) => {
     const done = await work(tx);
-    return { row: done, change: await recordContentLogChange(tx, organizationId) };
+    await recordGatewayChange(tx, { kind: "gateway_settings", subjectId: organizationId, organizationId });
+    return done;
   });
-  deps.feed.announce([change]);
-  return row;
 }
 
 interface Entry {
@@ -98,7 +84,7 @@ interface Entry {
   details: Parameters<AuditWriter["write"]>[1]["details"];
 }
 
-async function write(tx: Db, { audit }: ChangeDeps, { caller, context }: ChangedBy, entry: Entry): Promise<void> {
+async function write(tx: Db, { audit }: ContentLogDeps, { caller, context }: ChangedBy, entry: Entry): Promise<void> {
   const organizationId = toId("organization", entry.organizationId);
   await audit.write(tx, {
     action: entry.action,

@@ -1,4 +1,3 @@
-import type { Change } from "@nexus/change-feed";
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
 
@@ -51,11 +50,4 @@ export async function markErased(tx: Db, organizationId: string): Promise<void> 
     .set({ erased_at: sql<Date>`clock_timestamp()` })
     .where("organization_id", "=", organizationId)
     .execute();
-}
-
-/** Tells every gateway process to look again. The last statement of its transaction. */
-export async function recordContentLogChange(tx: Db, organizationId: string): Promise<Change> {
-  const { rows } = await sql<{ rev: bigint }>`
-    SELECT record_gateway_change('gateway_settings', ${organizationId}::uuid, ${organizationId}::uuid) AS rev`.execute(tx);
-  return { rev: Number(rows[0]?.rev), kind: "gateway_settings", subjectId: organizationId, organizationId };
 }

@@ -1,8 +1,8 @@
 import { ContentLogParams, ContentLogSettings, RequestContent, SetContentLogRequest } from "@nexus/contracts/contents";
 import { RequestParams } from "@nexus/contracts/requests";
 import { Problem, toId, uuidOf } from "@nexus/core";
-import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
-import { type ChangedBy, type ChangeDeps, defaults, eraseContents, setContentLog } from "./change-content-log.ts";
+import { type App, changedBy } from "@nexus/http";
+import { type ContentLogDeps, defaults, eraseContents, setContentLog } from "./change-content-log.ts";
 import { findSettings, type StoredSettings } from "./content-log-settings.store.ts";
 import { readContent } from "./read-content.ts";
 
@@ -11,7 +11,7 @@ const tags = ["content log"];
 const url = "/v1/admin/content-log/:organization_id";
 const params = ContentLogParams;
 
-export function addContentLogRoutes(app: App, deps: ChangeDeps): void {
+export function addContentLogRoutes(app: App, deps: ContentLogDeps): void {
   addSettingRoutes(app, deps);
   app.route({
     method: "GET",
@@ -31,7 +31,7 @@ export function addContentLogRoutes(app: App, deps: ChangeDeps): void {
   });
 }
 
-function addSettingRoutes(app: App, deps: ChangeDeps): void {
+function addSettingRoutes(app: App, deps: ContentLogDeps): void {
   app.route({
     method: "GET",
     url,
@@ -81,10 +81,6 @@ function organizationOf({ organization_id: id }: ContentLogParams): string {
   const organizationId = uuidOf("organization", id);
   if (organizationId === undefined) throw new Problem("not_found");
   return organizationId;
-}
-
-function changedBy(request: FastifyRequest): ChangedBy {
-  return { caller: personOf(request), context: requestContext(request) };
 }
 
 /** Without a row it was never switched on. */

@@ -1,14 +1,19 @@
 import type { RequestContent } from "@nexus/contracts/contents";
 import { Problem, toId } from "@nexus/core";
 import { inTransaction } from "@nexus/db";
-import type { ChangedBy, ChangeDeps } from "./change-content-log.ts";
+import type { ChangedBy } from "@nexus/http";
+import type { ContentLogDeps } from "./change-content-log.ts";
 import { findContent, type StoredContent } from "./contents.store.ts";
 
 /**
  * What was asked and answered. The audit entry of the reading is committed before the text leaves.
  * @throws Problem `not_found`: nothing is kept of it, or not any more
  */
-export async function readContent(deps: ChangeDeps, requestId: string, { caller, context }: ChangedBy): Promise<RequestContent> {
+export async function readContent(
+  deps: ContentLogDeps,
+  requestId: string,
+  { caller, context }: ChangedBy,
+): Promise<RequestContent> {
   // Whoever asks after their call sees it: what this process has recorded is brought in first.
   await deps.contents.flush();
   return await inTransaction(deps.db, async (tx) => {
@@ -29,7 +34,10 @@ export async function readContent(deps: ChangeDeps, requestId: string, { caller,
   });
 }
 
-function present({ contents }: ChangeDeps, { content, expiresAt }: { content: StoredContent; expiresAt: Date }): RequestContent {
+function present(
+  { contents }: ContentLogDeps,
+  { content, expiresAt }: { content: StoredContent; expiresAt: Date },
+): RequestContent {
   const requestId = toId("request", content.request_id);
   const organizationId = toId("organization", content.organization_id);
   const text = (part: "prompt" | "answer"): RequestContent["prompt"] => {

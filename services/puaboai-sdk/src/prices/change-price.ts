@@ -1,24 +1,17 @@
 /** What administrators do to prices. Each with its audit entry, and word to every gateway process, in one transaction. */
 import type { AuditWriter } from "@nexus/audit";
-import type { ChangeFeed } from "@nexus/change-feed";
+import { type ChangeDeps, inChangeTransaction, recordGatewayChange } from "@nexus/change-feed";
 import { type Clock, newUuid, Problem, toId, uuidOf } from "@nexus/core";
-import { type Db, inTransaction } from "@nexus/db";
-import type { PersonCaller, RequestContext } from "@nexus/http";
+import type { Db } from "@nexus/db";
+import type { ChangedBy } from "@nexus/http";
 import type { Catalogue } from "../catalogue/catalogue.ts";
-import { insertPrice, lockPrice, recordPriceChange, type StoredPrice, withdrawPrice } from "./prices.store.ts";
+import { insertPrice, lockPrice, type StoredPrice, withdrawPrice } from "./prices.store.ts";
 import { readTerms } from "./read-terms.ts";
 
-export interface ChangeDeps {
-  db: Db;
+export interface PriceChangeDeps extends ChangeDeps {
   audit: AuditWriter;
   clock: Clock;
   catalogue: Pick<Catalogue, "all">;
-  feed: Pick<ChangeFeed, "announce">;
-}
-
-export interface ChangedBy {
-  caller: PersonCaller;
-  context: RequestContext;
 }
 
 interface AskedPrice {
@@ -32,7 +25,7 @@ interface AskedPrice {
 const clockLeewayMs = 60_000;
 
 /** @throws Problem `invalid_request`: no such model, a moment that is past, or a price that says too little or too much */
-export async function setPrice(deps: ChangeDeps, asked: AskedPrice, by: ChangedBy): Promise<StoredPrice> {
+export async function setPrice(deps: PriceChangeDeps, asked: AskedPrice, by: ChangedBy): Promise<StoredPrice> {
   const now = deps.clock.now();
   const from = asked.from === undefined ? now : Date.parse(asked.from);
   // Whoever was charged has been charged: a price does not reach back.
@@ -48,7 +41,7 @@ export async function setPrice(deps: ChangeDeps, asked: AskedPrice, by: ChangedB
 }
 
 /** @throws Problem `not_found`, or `conflict` for one whose moment has come: a later one takes its place */
-export async function takeBackPrice(deps: ChangeDeps, id: string, by: ChangedBy): Promise<StoredPrice> {
+export async function takeBackPrice(deps: PriceChangeDeps, id: string, by: ChangedBy): Promise<StoredPrice> {
   const uuid = uuidOf("price", id);
   if (!uuid) throw new Problem("not_found");
   const now = new Date(deps.clock.now());
@@ -66,12 +59,12 @@ function withDate(price: AskedPrice["price"], from: number): AskedPrice["price"]
 }
 
 async function commit(
-  deps: ChangeDeps,
+  deps: PriceChangeDeps,
   { caller, context }: ChangedBy,
   action: "price.set" | "price.withdrawn",
   work: (tx: Db) => Promise<StoredPrice>,
 ): Promise<StoredPrice> {
-  const { row, change } = await inTransaction(deps.db, async (tx) => {
+  return await inChangeTransaction(deps, async (tx) => {
     const done = await work(tx);
     await deps.audit.write(tx, {
       action,
@@ -81,10 +74,9 @@ async function commit(
       context,
       details: { model: done.model, from: done.effective_from.toISOString(), price: JSON.stringify(done.price), note: done.note },
     });
-    return { row: done, change: await recordPriceChange(tx, done.id) };
+    await recordGatewayChange(tx, { kind: "price", subjectId: done.id, organizationId: null });
+    return done;
   });
-  deps.feed.announce([change]);
-  return row;
 }
 
 function refuse(pointer: string, detail: string): Problem {

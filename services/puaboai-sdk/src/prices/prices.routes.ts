@@ -1,12 +1,12 @@
 import { ModelPrice, PricePage, PriceParams, PricesQuery, SetPriceRequest } from "@nexus/contracts/prices";
 import { toId } from "@nexus/core";
 import { decodeCursor, encodeCursor } from "@nexus/db";
-import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
-import { type ChangedBy, type ChangeDeps, setPrice, takeBackPrice } from "./change-price.ts";
+import { type App, changedBy } from "@nexus/http";
+import { type PriceChangeDeps, setPrice, takeBackPrice } from "./change-price.ts";
 import type { PriceBook } from "./price-book.ts";
 import { listPrices, type StoredPrice } from "./prices.store.ts";
 
-interface PriceRouteDeps extends ChangeDeps {
+interface PriceRouteDeps extends PriceChangeDeps {
   cursorSecret: Buffer;
   priceBook: Pick<PriceBook, "holds" | "load">;
 }
@@ -68,10 +68,6 @@ export function addPriceRoutes(app: App, deps: PriceRouteDeps): void {
       return await reply.code(204).send();
     },
   });
-}
-
-function changedBy(request: FastifyRequest): ChangedBy {
-  return { caller: personOf(request), context: requestContext(request) };
 }
 
 function presentPrice(row: StoredPrice, { priceBook, clock }: Pick<PriceRouteDeps, "priceBook" | "clock">): ModelPrice {

@@ -1,5 +1,4 @@
-import type { Change } from "@nexus/change-feed";
-import { type Db, type Tables } from "@nexus/db";
+import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
 
 export type StoredPrice = Selectable<Tables["model_prices"]>;
@@ -70,10 +69,4 @@ export async function withdrawPrice(db: Db, id: string, at: Date): Promise<Store
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirstOrThrow();
-}
-
-/** Tells every gateway process to read the prices again. The last statement of its transaction. */
-export async function recordPriceChange(tx: Db, id: string): Promise<Change> {
-  const { rows } = await sql<{ rev: bigint }>`SELECT record_gateway_change('price', ${id}::uuid, NULL) AS rev`.execute(tx);
-  return { rev: Number(rows[0]?.rev), kind: "price", subjectId: id, organizationId: null };
 }

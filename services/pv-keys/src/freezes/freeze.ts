@@ -1,7 +1,7 @@
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { FreezeRequest } from "@nexus/contracts/freezes";
 import { newUuid, Problem } from "@nexus/core";
 import type { Db } from "@nexus/db";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { type Aim, aimOf } from "./freezer.ts";
 import { findOpenFreeze, type FreezeRow, insertFreeze } from "./freezes.store.ts";
 import { type FreezeChangeDeps, type FreezeInput, recordFreezeChange } from "./record-freeze-change.ts";

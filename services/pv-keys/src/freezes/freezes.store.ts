@@ -1,8 +1,8 @@
+import { noteChanges } from "@nexus/change-feed";
 /** Every statement of the freezes feature. */
 import { assert } from "@nexus/core";
 import type { CursorPosition, Db, Tables } from "@nexus/db";
 import { type Insertable, type Selectable, sql } from "kysely";
-import { noteChanges } from "../in-change-transaction.ts";
 
 export type FreezeRow = Selectable<Tables["freezes"]>;
 export type NewFreeze = Omit<Insertable<Tables["freezes"]>, "rev" | "thawed_at" | "thawed_by">;

@@ -1,8 +1,8 @@
 import type { AuditWriter } from "@nexus/audit";
+import type { ChangeDeps } from "@nexus/change-feed";
 import { type Clock, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import type { ChangeDeps } from "../in-change-transaction.ts";
 import type { Aim, Freezer } from "./freezer.ts";
 import { type FreezeRow, recordFreeze } from "./freezes.store.ts";
 

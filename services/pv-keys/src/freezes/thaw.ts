@@ -1,5 +1,5 @@
+import { inChangeTransaction } from "@nexus/change-feed";
 import { Problem, uuidOf } from "@nexus/core";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { type FreezeRow, lockFreeze, markThawed } from "./freezes.store.ts";
 import { type FreezeChangeDeps, type FreezeInput, recordFreezeChange } from "./record-freeze-change.ts";
 

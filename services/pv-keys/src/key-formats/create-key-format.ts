@@ -1,8 +1,8 @@
 import type { AuditWriter } from "@nexus/audit";
+import { type ChangeDeps, inChangeTransaction } from "@nexus/change-feed";
 import type { CreateKeyFormatRequest, KeyFormat } from "@nexus/contracts/key-formats";
 import { type Clock, type FieldError, newUuid, Problem } from "@nexus/core";
 import type { PersonCaller, RequestContext } from "@nexus/http";
-import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { insertFormat, type KeyFormatRow, listFormats, lockFormats, recordFormatChange } from "./key-formats.store.ts";
 
 interface Needs extends ChangeDeps {

@@ -1,7 +1,7 @@
+import { noteChanges } from "@nexus/change-feed";
 /** Every statement about the shapes of foreign keys. */
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
-import { noteChanges } from "../in-change-transaction.ts";
 
 export type KeyFormatRow = Selectable<Tables["key_formats"]>;
 

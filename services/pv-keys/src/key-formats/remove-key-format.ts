@@ -1,9 +1,9 @@
 import type { AuditWriter } from "@nexus/audit";
+import { type ChangeDeps, inChangeTransaction } from "@nexus/change-feed";
 import type { KeyFormat } from "@nexus/contracts/key-formats";
 import { type Clock, newUuid, Problem } from "@nexus/core";
 import { isForeignKeyViolation } from "@nexus/db";
 import type { PersonCaller, RequestContext } from "@nexus/http";
-import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { presentFormat } from "./create-key-format.ts";
 import { deleteFormat, lockFormats, recordFormatChange } from "./key-formats.store.ts";
 

@@ -1,8 +1,8 @@
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { BulkRevoked, BulkRevokeRequest } from "@nexus/contracts/bulk-keys";
 import { type FieldError, Problem, toId, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { auditKey } from "./audit-key.ts";
 import type { ChangeKeyDeps } from "./change-key.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";

@@ -1,10 +1,10 @@
 /** What every change of one key has in common: its lock, its audit entry, its revision. */
 import type { AuditEntry, AuditWriter } from "@nexus/audit";
+import { type ChangeDeps, inChangeTransaction } from "@nexus/change-feed";
 import type { Key } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { auditKey } from "./audit-key.ts";
 import { findKey } from "./key-list.store.ts";
 import { type KeyManager, requireRightOver } from "./key-manager.ts";

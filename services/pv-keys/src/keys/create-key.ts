@@ -1,10 +1,10 @@
 import type { AuditEntry, AuditWriter } from "@nexus/audit";
+import { type ChangeDeps, inChangeTransaction } from "@nexus/change-feed";
 import type { SharedKey } from "@nexus/contracts/key-shares";
 import type { CreatedKey, CreateKeyRequest } from "@nexus/contracts/keys";
 import { assert, type Clock, Problem } from "@nexus/core";
 import { type Db, isForeignKeyViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { type ChangeDeps, inChangeTransaction } from "../in-change-transaction.ts";
 import { linkSecondsOf, type ShareDeps, shareSecret } from "../key-shares/share-secret.ts";
 import type { Peppers } from "../peppers.ts";
 import { auditKey } from "./audit-key.ts";

@@ -1,8 +1,8 @@
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { ImportedKeys, ImportKeysRequest } from "@nexus/contracts/bulk-keys";
 import { assert, type FieldError, Problem } from "@nexus/core";
 import { type Db, isForeignKeyViolation, isUniqueViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { findKeyFormats, type KeyFormatRow } from "../key-formats/find-key-formats.ts";
 import { type Peppers, storedHash } from "../peppers.ts";
 import { type CreateKeyDeps, storeKeys } from "./create-key.ts";

@@ -1,8 +1,8 @@
+import { noteChanges } from "@nexus/change-feed";
 /** Every statement of the keys feature that writes a key. */
 import { assert } from "@nexus/core";
 import type { Db, Tables } from "@nexus/db";
 import { type Insertable, sql, type Updateable } from "kysely";
-import { noteChanges } from "../in-change-transaction.ts";
 import type { KeyRow } from "./key.ts";
 
 export interface NewKey {

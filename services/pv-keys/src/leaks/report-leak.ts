@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import type { AuditActor } from "@nexus/audit";
+import { inChangeTransaction } from "@nexus/change-feed";
 import { assert, newUuid, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import type { ChangeKeyDeps } from "../keys/change-key.ts";
 import type { KeyManager } from "../keys/key-manager.ts";
 import { revokeKey } from "../keys/revoke-key.ts";

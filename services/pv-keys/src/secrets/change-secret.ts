@@ -1,10 +1,10 @@
 /** What every change of one secret has in common: its lock, whose it is, its audit entry, its revision. */
 import type { AuditEntry } from "@nexus/audit";
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { Secret } from "@nexus/contracts/secrets";
 import { Problem, uuidOf } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { auditSecret, type SecretDeps } from "./secret-deps.ts";
 import { isKeptBy, type Keeper, presentSecret } from "./secret.ts";
 import { findSecret, lockSecret, type SecretRow, setRevision } from "./secrets.store.ts";

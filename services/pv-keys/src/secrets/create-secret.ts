@@ -1,8 +1,8 @@
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { CreateSecretRequest, Secret } from "@nexus/contracts/secrets";
 import { newUuid, Problem } from "@nexus/core";
 import { isForeignKeyViolation, isUniqueViolation } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import { refuseUnknownReaders } from "./readers.ts";
 import { refuseBadValue } from "./refuse-value.ts";
 import { sealValue } from "./sealed-value.ts";

@@ -1,8 +1,8 @@
+import { noteChanges } from "@nexus/change-feed";
 /** Every statement of rewrapping. */
 import { assert } from "@nexus/core";
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
-import { noteChanges } from "../in-change-transaction.ts";
 
 export type RewrapRow = Selectable<Tables["secret_rewraps"]>;
 

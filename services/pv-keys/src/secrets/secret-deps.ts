@@ -1,9 +1,9 @@
 /** What every use case of secrets needs, and how the trouble of a key-encryption key is told. */
 import type { AuditEntry, AuditWriter } from "@nexus/audit";
+import type { ChangeDeps } from "@nexus/change-feed";
 import { type Clock, Problem, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import type { ChangeDeps } from "../in-change-transaction.ts";
 import type { KeyEncryptionCheck } from "./confirm-key-encryption.ts";
 import { CannotOpen, type KeyEncryption } from "./key-encryption.ts";
 import { auditedOrganization, type Keeper } from "./secret.ts";

@@ -1,8 +1,8 @@
+import { noteChanges } from "@nexus/change-feed";
 /** Every statement about secrets but those of rewrapping. */
 import { assert } from "@nexus/core";
 import type { CursorPosition, Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
-import { noteChanges } from "../in-change-transaction.ts";
 import type { SealedValue } from "./sealed-value.ts";
 
 export type SecretRow = Selectable<Tables["secrets"]>;

@@ -1,10 +1,10 @@
 /** Bringing every data key under the current key-encryption key: its begin, its end, its progress. */
 import type { AuditActor } from "@nexus/audit";
+import { inChangeTransaction } from "@nexus/change-feed";
 import type { KeyEncryptionKeyUse, SecretRewrap } from "@nexus/contracts/secrets";
 import { newUuid, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import type { RequestContext } from "@nexus/http";
-import { inChangeTransaction } from "../in-change-transaction.ts";
 import {
   announceRewrap,
   countRemaining,

@@ -1,19 +1,22 @@
 /** Transactions whose changes the verifiers hear of, at once, when they are committed. */
-import type { Change } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import { type Db, inTransaction } from "@nexus/db";
-import type { Verifier } from "@nexus/key-check";
+import type { ChangeFeed } from "./change-feed.ts";
+import type { Change } from "./change.ts";
 
 /** What the open transactions have put into the change feed. */
 const recorded = new WeakMap<Db, Change[]>();
 
 export interface ChangeDeps {
   db: Db;
-  verifier: Pick<Verifier, "feed">;
+  verifier: { readonly feed: ChangeFeed };
 }
 
 /** Runs `work` in one transaction and announces what it recorded, after the commit. Joins the change transaction that `db` may be. */
-export async function inChangeTransaction<T>({ db, verifier }: ChangeDeps, work: (tx: Db) => Promise<T>): Promise<T> {
+export async function inChangeTransaction<T>(
+  { db, verifier }: { db: Db; verifier: { readonly feed: Pick<ChangeFeed, "announce"> } },
+  work: (tx: Db) => Promise<T>,
+): Promise<T> {
   if (recorded.has(db)) return await work(db);
   const changes: Change[] = [];
   const result = await inTransaction(db, async (tx) => {
