@@ -1,6 +1,6 @@
 import { ModelPrice, PricePage, PriceParams, PricesQuery, SetPriceRequest } from "@nexus/contracts/prices";
 import { toId } from "@nexus/core";
-import { decodeCursor, encodeCursor } from "@nexus/db";
+import { decodeCursor, pageOf } from "@nexus/db";
 import { type App, changedBy } from "@nexus/http";
 import { type PriceChangeDeps, setPrice, takeBackPrice } from "./change-price.ts";
 import type { PriceBook } from "./price-book.ts";
@@ -30,13 +30,7 @@ export function addPriceRoutes(app: App, deps: PriceRouteDeps): void {
       const { limit = 20, cursor, model } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       const rows = await listPrices(deps.db, model, { limit: limit + 1, after });
-      const shown = rows.slice(0, limit);
-      const last = rows.length > limit ? shown.at(-1) : undefined;
-      return {
-        data: shown.map(present),
-        next_cursor: last ? encodeCursor(last.created_at, last.id, deps.cursorSecret) : null,
-        has_more: last !== undefined,
-      };
+      return pageOf(rows, { limit, secret: deps.cursorSecret, createdAt: (row) => row.created_at, present });
     },
   });
   app.route({
