@@ -1,4 +1,3 @@
-import { hkdfSync } from "node:crypto";
 import { type AuditWriter, openAuditWriter } from "@nexus/audit";
 import type { Environment } from "@nexus/config";
 import { type Clock, newUuid, systemClock } from "@nexus/core";
@@ -31,6 +30,7 @@ import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
 import { type CallMetrics, openCallMetrics } from "./metrics/call-metrics.ts";
 import { PriceBook } from "./prices/price-book.ts";
+import { deriveKey } from "./sealing/derive-key.ts";
 import { openVault, type Vault } from "./settings/open-vault.ts";
 import { readProviderSecrets } from "./settings/provider-secrets.ts";
 import { openUsage, type Usage } from "./usage/open-usage.ts";
@@ -145,7 +145,7 @@ async function openAll(config: GatewayConfig, tools: Tools, opened: Close[]): Pr
     priceBook,
     contents,
     gate,
-    cursorSecret: Buffer.from(hkdfSync("sha256", config.NEXUS_AUDIT_KEY, "", "puaboai-sdk cursors", 32)),
+    cursorSecret: deriveKey(config.NEXUS_AUDIT_KEY, "puaboai-sdk cursors"),
   };
 }
 

@@ -1,7 +1,7 @@
-import { hkdfSync } from "node:crypto";
 import type { Clock } from "@nexus/core";
 import { CacheUnavailable, openRedis, type RedisTarget } from "@nexus/redis";
 import type { Logger } from "@nexus/telemetry";
+import { deriveKey } from "../sealing/derive-key.ts";
 import { openAnswerEntries, type CacheBounds } from "./answer-entries.ts";
 import { type CachedAnswer, openAnswer, sealAnswer } from "./cached-answer.ts";
 import { digestRequest } from "./request-digest.ts";
@@ -36,9 +36,8 @@ interface CacheOptions {
 export function openAnswerCache({ target, bounds, secret, clock, logger, count }: CacheOptions): AnswerCache {
   const redis = openRedis(target, { logger });
   const entries = openAnswerEntries(redis, bounds);
-  const derive = (use: string): Buffer => Buffer.from(hkdfSync("sha256", secret, "", `puaboai-sdk answers ${use}`, 32));
-  const macKey = derive("digest");
-  const sealKey = derive("seal");
+  const macKey = deriveKey(secret, "puaboai-sdk answers digest");
+  const sealKey = deriveKey(secret, "puaboai-sdk answers seal");
   const failed = (err: unknown): void => {
     count("failed");
     // That Redis is away its client says once; anything else is worth a line.

@@ -6,16 +6,17 @@ import type { Verifier } from "@nexus/key-check";
 import type { Logger, Metrics } from "@nexus/telemetry";
 import { oneAtATime } from "../refresh/one-at-a-time.ts";
 import { Refresher } from "../refresh/refresher.ts";
+import { deriveKey } from "../sealing/derive-key.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { findRules } from "./content-log-settings.store.ts";
 import { type ContentEvent, ContentWriter } from "./content-writer.ts";
 import { deletePast, deletePastOf, tryToDelete, waitToDelete } from "./contents.store.ts";
-import { openText, sealKeyFrom, type TextPlace } from "./kept-text.ts";
+import { openText, type TextPlace } from "./kept-text.ts";
 import { type ContentRecorder, recordContent } from "./record-content.ts";
 
 interface ContentLogOptions {
   db: Db;
-  /** What the sealing key is derived from. */
+  /** What the sealing key is derived from: the same in every replica. */
   secret: string;
   logger: Pick<Logger, "warn">;
   metrics: Pick<Metrics, "counter">;
@@ -62,7 +63,7 @@ export class ContentLog {
       labelNames: ["event"],
     });
     this.#count = (event, contents) => counter.inc({ event }, contents);
-    this.#sealKey = sealKeyFrom(options.secret);
+    this.#sealKey = deriveKey(options.secret, "puaboai-sdk contents seal");
     this.#writer = new ContentWriter({ ...options, sealKey: this.#sealKey, count: this.#count });
     this.#refresher = new Refresher({
       read: () => this.load(),
