@@ -1,4 +1,4 @@
-import { skipName, skipSpace, skipValue } from "../json/scan-json.ts";
+import { endOfString, skipName, skipSpace, skipValue } from "../json/scan-json.ts";
 
 /**
  * The pieces of a JSON object that make two requests the same one: its members in the order of their names, without the space
@@ -19,7 +19,6 @@ export function* canonicalPieces(body: Buffer): Generator<Buffer> {
 const colon = Buffer.from(":");
 const comma = Buffer.from(",");
 const quote = 0x22;
-const backslash = 0x5c;
 
 interface Member {
   /** As written, quotes included. */
@@ -60,11 +59,4 @@ function* withoutSpace(bytes: Buffer, from: number, to: number): Generator<Buffe
     }
   }
   if (to > start) yield bytes.subarray(start, to);
-}
-
-/** Behind the closing quote of the string that opens at `from`, in JSON that is well formed. */
-export function endOfString(bytes: Buffer, from: number): number {
-  let at = from + 1;
-  while (at < bytes.length && bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
-  return at + 1;
 }

@@ -1,4 +1,5 @@
 import { type FieldError, Problem } from "@nexus/core";
+import { isJsonObject } from "../json/members.ts";
 import type { LocalChatRequest, LocalMessage } from "../local-model.ts";
 import type { ChatRequest } from "./chat-request.ts";
 
@@ -36,7 +37,7 @@ function readMessages(value: unknown, errors: FieldError[]): LocalMessage[] {
   }
   return value.map((message: unknown, index) => {
     const pointer = `/messages/${index}`;
-    if (!isObject(message)) {
+    if (!isJsonObject(message)) {
       errors.push({ pointer, detail: "must be an object" });
       return { role: "user", text: "" };
     }
@@ -57,12 +58,8 @@ function textOf(content: unknown): string | undefined {
   if (!Array.isArray(content)) return undefined;
   const texts: string[] = [];
   for (const part of content as unknown[]) {
-    if (!isObject(part)) return undefined;
+    if (!isJsonObject(part)) return undefined;
     if (typeof part["text"] === "string") texts.push(part["text"]);
   }
   return texts.join("\n");
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,9 +1,11 @@
 import type { Configuration, EntryDocument, GatewayEntry } from "@nexus/contracts/gateway-configuration";
 import type { FieldError } from "@nexus/core";
+import { pointerOf } from "../json/pointers.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";
 import { priceDocument } from "../settings/price-document.ts";
 import type { ProviderSettings } from "../settings/provider-settings.ts";
 import type { RouteSettings } from "../settings/route-settings.ts";
+import { faultText } from "../settings/yaml-fields.ts";
 import { etagOf } from "./change-entries.ts";
 import type { Entry, EntryKind } from "./entry.ts";
 import type { LiveConfiguration, Refusal } from "./live-configuration.ts";
@@ -49,10 +51,7 @@ export function presentConfiguration({ current, file, refused, loadedAt }: LiveC
 
 /** Every fault with its line. */
 export function errorsOf({ fileName, faults }: Refusal): FieldError[] {
-  return faults.map(({ line, path, detail }) => ({
-    pointer: path === "" ? "" : `/${path.replaceAll(/\[(\d+)\]/g, "/$1").replaceAll(".", "/")}`,
-    detail: `${fileName}:${line}: ${path}${path === "" ? "" : " "}${detail}`,
-  }));
+  return faults.map((fault) => ({ pointer: pointerOf(fault.path), detail: faultText(fault, fileName) }));
 }
 
 function presentRefusal(refusal: Refusal) {

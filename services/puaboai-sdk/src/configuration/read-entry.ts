@@ -1,6 +1,7 @@
 /** Reads what was set by API with the code that reads gateway.yaml, so that both mean the same. */
 import type { FieldError } from "@nexus/core";
 import type { Node } from "yaml";
+import { pointerOf } from "../json/pointers.ts";
 import { type GatewaySettings, type ModelSettings, readModels, type ReadTools } from "../settings/gateway-settings.ts";
 import { type ProviderSettings, readProviders } from "../settings/provider-settings.ts";
 import { readRoutes, type RouteSettings } from "../settings/route-settings.ts";
@@ -68,7 +69,5 @@ function refuseOwn(file: YamlFile, { name, document }: Written): void {
 
 function fieldErrorOf({ path, detail }: SettingsFault, { kind, name }: Written): FieldError {
   const prefix = kind === "model" ? "models[0]" : `${kind}s.${name}`;
-  const rest = path.startsWith(prefix) ? path.slice(prefix.length) : path;
-  const pointer = rest.replaceAll(/\[(\d+)\]/g, "/$1").replaceAll(".", "/");
-  return { pointer: pointer === "" || pointer.startsWith("/") ? pointer : `/${pointer}`, detail };
+  return { pointer: pointerOf(path.startsWith(prefix) ? path.slice(prefix.length) : path), detail };
 }

@@ -1,3 +1,5 @@
+import { listOf, textOf } from "../json/members.ts";
+
 /** Model servers that people run beside the gateway, at the ports they take when nothing is configured. */
 const usualPorts = { ollama: 11_434, "lm-studio": 1_234, "llama-server": 8_080 } as const;
 
@@ -43,10 +45,8 @@ async function listModels(url: string, signal: AbortSignal): Promise<string[]> {
     await response.body?.cancel();
     return [];
   }
-  const answer: unknown = JSON.parse(await readBounded(response));
-  const data = isRecord(answer) && Array.isArray(answer["data"]) ? (answer["data"] as unknown[]) : [];
-  const ids = data.map((model) => (isRecord(model) ? model["id"] : undefined));
-  return ids.filter((id): id is string => typeof id === "string" && modelId.test(id)).slice(0, mostModels);
+  const ids = listOf(JSON.parse(await readBounded(response)), "data").map((model) => textOf(model, "id"));
+  return ids.filter((id): id is string => id !== undefined && modelId.test(id)).slice(0, mostModels);
 }
 
 async function readBounded(response: Response): Promise<string> {
@@ -59,8 +59,4 @@ async function readBounded(response: Response): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -4,6 +4,7 @@ import { type FieldError, Problem } from "@nexus/core";
 import type { FastifyReply } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
 import type { CallLedger } from "../calls/call-ledger.ts";
+import { dotted } from "../json/pointers.ts";
 import { skipSpace, skipValue } from "../json/scan-json.ts";
 import { splice } from "../json/splice.ts";
 import type { GuardrailAction } from "./guardrail-settings.ts";
@@ -146,7 +147,7 @@ function isJson(body: Buffer): boolean {
 
 function blocked(name: string, stage: Stage, findings: readonly FieldError[]): Problem {
   const what = stage === "input" ? "request" : "answer";
-  const told = findings.slice(0, mostTold).map((one) => `${one.pointer.slice(1).replaceAll("/", ".") || "it"} ${one.detail}`);
+  const told = findings.slice(0, mostTold).map((one) => `${dotted(one.pointer) || "it"} ${one.detail}`);
   const detail = [`The guardrail ${name} does not let this ${what} pass`, ...(told.length > 0 ? [told.join("; ")] : [])].join(
     ": ",
   );

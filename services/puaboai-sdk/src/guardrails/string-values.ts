@@ -1,5 +1,4 @@
-import { endOfString } from "../cache/canonical-body.ts";
-import { skipSpace } from "../json/scan-json.ts";
+import { endOfString, skipSpace, textAt } from "../json/scan-json.ts";
 import type { Span } from "../json/scan-object.ts";
 
 /** A string that is a value, not a name, in a JSON text. */
@@ -35,7 +34,7 @@ export function* stringValues(bytes: Buffer): Generator<StringValue> {
       const end = endOfString(bytes, at);
       const next = skipSpace(bytes, end);
       if (inner?.isObject === true && bytes[next] === colon) inner.name = { start: at, end };
-      else yield { start: at, end, text: textOf(bytes, at, end), at: pointerOf(bytes, containers) };
+      else yield { start: at, end, text: textAt(bytes, at, end), at: pointerOf(bytes, containers) };
       at = end;
       continue;
     }
@@ -51,17 +50,12 @@ export function* stringValues(bytes: Buffer): Generator<StringValue> {
   }
 }
 
-function textOf(bytes: Buffer, start: number, end: number): string {
-  const raw = bytes.toString("utf8", start + 1, end - 1);
-  return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
-}
-
 function pointerOf(bytes: Buffer, containers: readonly Container[]): string {
   return containers.map(({ isObject, name, index }) => `/${isObject && name ? wordAt(bytes, name) : index}`).join("");
 }
 
 function wordAt(bytes: Buffer, { start, end }: Span): string {
   // Six bytes for each character, where all are escaped.
-  const name = end - start <= 242 ? textOf(bytes, start, end) : "";
+  const name = end - start <= 242 ? textAt(bytes, start, end) : "";
   return /^[a-z_]{1,40}$/i.test(name) ? name : "*";
 }

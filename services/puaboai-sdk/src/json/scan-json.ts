@@ -106,6 +106,19 @@ function skipString(bytes: Uint8Array, from: number): number {
   throw fault(bytes, length);
 }
 
+/** Behind the closing quote of the string that opens at `from`, in JSON that is well formed. */
+export function endOfString(bytes: Uint8Array, from: number): number {
+  let at = from + 1;
+  while (at < bytes.length && bytes[at] !== quote) at += bytes[at] === backslash ? 2 : 1;
+  return at + 1;
+}
+
+/** The string that stands there, quotes included, in JSON that is well formed: its text, escapes resolved. */
+export function textAt(bytes: Buffer, from: number, to: number): string {
+  const raw = bytes.toString("utf8", from + 1, to - 1);
+  return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+}
+
 /** Returns the last byte of the escape whose letter stands at `at`. */
 function skipEscape(bytes: Uint8Array, at: number): number {
   const letter = bytes[at];

@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { Problem } from "@nexus/core";
-import { fault, skipName, skipSpace, skipValue } from "./scan-json.ts";
+import { fault, skipName, skipSpace, skipValue, textAt } from "./scan-json.ts";
 
 /** Half-open range of bytes. */
 export interface Span {
@@ -101,8 +101,7 @@ function ambiguous(pointer: string, detail: string): Problem {
 /** The text of a member name, escapes resolved; `undefined` when it is too long to be one that matters. */
 function nameAt(bytes: Buffer, from: number, to: number): string | undefined {
   if (to - from > longestName) return undefined;
-  const raw = bytes.toString("utf8", from + 1, to - 1);
-  return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+  return textAt(bytes, from, to);
 }
 
 function innerNameReader(

@@ -1,5 +1,6 @@
 import type { FieldError } from "@nexus/core";
 import type { Model } from "../catalogue/catalogue.ts";
+import { pointerOf } from "../json/pointers.ts";
 import type { ModelPrice } from "../settings/dated-prices.ts";
 import { readPriceFields } from "../settings/read-price.ts";
 import { fieldsOf, parseYamlFile } from "../settings/yaml-fields.ts";
@@ -12,7 +13,7 @@ export function readTerms(terms: unknown, model: Pick<Model, "kind" | "upstream"
   const file: typeof parsed = {
     ...parsed,
     refuse: (node, path, detail) => {
-      errors.push({ pointer: `/${path.replaceAll(".", "/").replaceAll(/\[(\d+)\]/g, "/$1")}`, detail });
+      errors.push({ pointer: pointerOf(path), detail });
       return parsed.refuse(node, path, detail);
     },
   };

@@ -1,7 +1,7 @@
 /** What a model answers, in no dialect: whole, and as the events of a stream. */
 import { Problem } from "@nexus/core";
+import { type JsonObject, textOf } from "../../json/members.ts";
 import type { TokenUsage } from "../../usage/token-usage.ts";
-import { type JsonObject, textOf } from "./json-fields.ts";
 
 export type AnswerPart =
   | { type: "text"; text: string }

@@ -2,7 +2,8 @@
  * What a client asks, in no dialect: every client's request is read into it and every upstream's is written from it, so that a
  * new format is one more reader and writer and not one more for each of the others.
  */
-import type { JsonFields, JsonObject } from "./json-fields.ts";
+import type { JsonObject } from "../../json/members.ts";
+import type { JsonFields } from "./json-fields.ts";
 
 export interface Conversation {
   system: TextPart[];

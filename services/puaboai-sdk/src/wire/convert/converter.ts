@@ -1,3 +1,4 @@
+import type { JsonObject } from "../../json/members.ts";
 import {
   type Answer,
   type AnswerEvent,
@@ -10,7 +11,6 @@ import {
   type UpstreamError,
 } from "./answer.ts";
 import type { Conversation } from "./conversation.ts";
-import type { JsonObject } from "./json-fields.ts";
 
 /** From the dialect of a client to the format of an upstream, and back. */
 export interface Converter {

@@ -1,8 +1,8 @@
 import { Problem } from "@nexus/core";
 import { expect, test } from "vitest";
+import type { JsonObject } from "../../json/members.ts";
 import type { StreamOptions } from "./answer.ts";
 import { clientDialects, converterBetween, upstreamFormats } from "./converters.ts";
-import type { JsonObject } from "./json-fields.ts";
 
 const options: StreamOptions = { model: "smart", id: "answer_1", created: 1_764_000_000, includeUsage: true };
 const request = { model: "upstream-model", maxOutputTokens: 4096 };

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { JsonObject } from "../../json/members.ts";
 import type { SseEvent } from "./answer.ts";
 import { type ClientDialectName, converterBetween, type UpstreamFormatName } from "./converters.ts";
-import type { JsonObject } from "./json-fields.ts";
 
 interface UpstreamAnswers {
   whole: JsonObject;

@@ -1,6 +1,5 @@
 import { Problem } from "@nexus/core";
-
-export type JsonObject = Record<string, unknown>;
+import { isJsonObject, type JsonObject } from "../../json/members.ts";
 
 /** Reads the members of one JSON object, each by its type; JSON null counts as absent. Remembers which were looked at. */
 export interface JsonFields {
@@ -21,10 +20,6 @@ export interface JsonFields {
   textOrObjects(name: string): string | JsonFields[] | undefined;
   /** JSON pointers to the members that nobody looked at. */
   unread(): string[];
-}
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export function refusal(pointer: string, detail: string): Problem {
@@ -94,41 +89,6 @@ export function jsonFields(value: JsonObject, pointer = "", room = { left: mostO
         .filter((name) => !seen.has(name) && value[name] !== null)
         .map(at),
   };
-}
-
-/** A member of something that an upstream wrote: never a fault, at most absent. */
-export function memberOf(value: unknown, ...path: string[]): unknown {
-  let found = value;
-  for (const name of path) {
-    if (!isJsonObject(found) || !Object.hasOwn(found, name)) return undefined;
-    found = found[name];
-  }
-  return found ?? undefined;
-}
-
-export function textOf(value: unknown, ...path: string[]): string | undefined {
-  const found = memberOf(value, ...path);
-  return isText(found) ? found : undefined;
-}
-
-export function listOf(value: unknown, ...path: string[]): unknown[] {
-  const found = memberOf(value, ...path);
-  return isList(found) ? found : [];
-}
-
-/** The object with its absent members left out, as JSON has no `undefined`. */
-export function present(members: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
-}
-
-/** The object that a JSON text holds; `undefined` where it holds none. */
-export function parsedObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function isText(value: unknown): value is string {

@@ -1,3 +1,4 @@
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** OpenAI's chat answers, whole and as a stream, with what compatible servers add (`reasoning_content`, `reasoning`). */
 import { readTokenUsage } from "../../../usage/token-usage.ts";
 import {
@@ -9,7 +10,6 @@ import {
   readUpstreamError,
   type StreamReader,
 } from "../answer.ts";
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../json-fields.ts";
 
 export function readChatAnswer(body: JsonObject): Answer {
   const [choice] = listOf(body, "choices");

@@ -1,3 +1,4 @@
+import { type JsonObject } from "../../../json/members.ts";
 /** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
 import {
   addAssistantParts,
@@ -10,7 +11,7 @@ import {
   readKnobs,
   type TextPart,
 } from "../conversation.ts";
-import { type JsonFields, jsonFields, type JsonObject, refusal } from "../json-fields.ts";
+import { type JsonFields, jsonFields, refusal } from "../json-fields.ts";
 import { readChatOutput, readChatToolChoice, readChatTools } from "./read-chat-tools.ts";
 
 export function readChatRequest(body: JsonObject): Conversation {

@@ -1,3 +1,4 @@
+import { type JsonObject, present } from "../../../json/members.ts";
 /** OpenAI's chat answers, whole and as a stream (https://platform.openai.com/docs/api-reference/chat-streaming). */
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import {
@@ -10,7 +11,6 @@ import {
   type StreamOptions,
   type StreamWriter,
 } from "../answer.ts";
-import { type JsonObject, present } from "../json-fields.ts";
 import { writeOpenAiError } from "./write-openai-error.ts";
 
 export function writeChatAnswer({ parts, finish, usage }: Answer, { id, created, model }: AnswerOptions): JsonObject {

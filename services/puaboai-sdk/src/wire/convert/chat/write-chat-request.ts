@@ -1,3 +1,4 @@
+import { type JsonObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
   type Conversation,
@@ -11,7 +12,7 @@ import {
 } from "../conversation.ts";
 /** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
 import type { RequestOptions } from "../converter.ts";
-import { type JsonObject, present, refusal } from "../json-fields.ts";
+import { refusal } from "../json-fields.ts";
 import { capName, refusesEffort } from "./openai-traits.ts";
 import { chatCall } from "./write-chat-answer.ts";
 

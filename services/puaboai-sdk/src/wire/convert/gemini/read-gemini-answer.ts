@@ -1,3 +1,4 @@
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** Google's answers, whole and as a stream of such (https://ai.google.dev/api/generate-content#generatecontentresponse). */
 import { readGeminiUsage } from "../../../usage/gemini-usage.ts";
 import {
@@ -9,7 +10,6 @@ import {
   readUpstreamError,
   type StreamReader,
 } from "../answer.ts";
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../json-fields.ts";
 
 export function readGeminiAnswer(body: JsonObject): Answer {
   const [candidate] = listOf(body, "candidates");

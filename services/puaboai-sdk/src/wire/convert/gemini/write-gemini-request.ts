@@ -1,3 +1,4 @@
+import { type JsonObject, parsedObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
   budgetOfEffort,
@@ -11,7 +12,7 @@ import {
 } from "../conversation.ts";
 /** Google's generateContent request (https://ai.google.dev/api/generate-content). The model stands in the URL, not in the body. */
 import type { RequestOptions } from "../converter.ts";
-import { type JsonObject, parsedObject, present, refusal } from "../json-fields.ts";
+import { refusal } from "../json-fields.ts";
 
 const knobNames = {
   temperature: "temperature",

@@ -1,7 +1,7 @@
+import type { JsonObject } from "../../../json/members.ts";
 /** Anthropic's stream of an answer (https://docs.anthropic.com/en/docs/build-with-claude/streaming). */
 import { noTokens } from "../../../usage/token-usage.ts";
 import { type AnswerEvent, namedFrame, type StreamOptions, type StreamWriter, type UpstreamError } from "../answer.ts";
-import type { JsonObject } from "../json-fields.ts";
 import { messagesUsage, stopReason, writeMessagesError } from "./write-messages-answer.ts";
 
 export function openMessagesStreamWriter(options: StreamOptions): StreamWriter {

@@ -1,3 +1,4 @@
+import { type JsonObject } from "../../../json/members.ts";
 /** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
 import {
   addAssistantParts,
@@ -11,7 +12,7 @@ import {
   type Tool,
   type UserPart,
 } from "../conversation.ts";
-import { type JsonFields, jsonFields, type JsonObject, refusal } from "../json-fields.ts";
+import { type JsonFields, jsonFields, refusal } from "../json-fields.ts";
 
 export function readMessagesRequest(body: JsonObject): Conversation {
   const fields = jsonFields(body);

@@ -1,3 +1,4 @@
+import { type JsonObject, parsedObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
   budgetOfEffort,
@@ -12,7 +13,7 @@ import {
 } from "../conversation.ts";
 /** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
 import type { RequestOptions } from "../converter.ts";
-import { type JsonObject, parsedObject, present, refusal } from "../json-fields.ts";
+import { refusal } from "../json-fields.ts";
 import { claudeTraits } from "./claude-traits.ts";
 
 export function writeMessagesRequest(talk: Conversation, options: RequestOptions): { body: JsonObject; lost: string[] } {

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../json-fields.ts";
+import type { JsonObject } from "../../../json/members.ts";
 import { callItem, messageItem, reasoningItem, textPart } from "./write-responses-answer.ts";
 
 /** One item of a streamed response, from its first event to its last. */

@@ -1,3 +1,4 @@
+import type { JsonObject } from "../../../json/members.ts";
 /** OpenAI's stream of a response (https://platform.openai.com/docs/api-reference/responses-streaming). */
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import {
@@ -8,7 +9,6 @@ import {
   type StreamWriter,
   type UpstreamError,
 } from "../answer.ts";
-import type { JsonObject } from "../json-fields.ts";
 import { type OpenItem, openCall, openProse } from "./open-item.ts";
 import { itemId, type ItemKind, responseObject, responsesUsage, stateOf } from "./write-responses-answer.ts";
 

@@ -1,3 +1,4 @@
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** OpenAI's Responses answers, whole and as a stream (https://platform.openai.com/docs/api-reference/responses-streaming). */
 import { readInputOutputUsage } from "../../../usage/token-usage.ts";
 import {
@@ -9,7 +10,6 @@ import {
   readUpstreamError,
   type StreamReader,
 } from "../answer.ts";
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../json-fields.ts";
 
 export function readResponsesAnswer(body: JsonObject): Answer {
   if (!Array.isArray(body["output"]) || body["status"] === "failed") throw notAnAnswer();

@@ -1,3 +1,4 @@
+import { type JsonObject } from "../../../json/members.ts";
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
 import { detailOf, sourceOf } from "../chat/read-chat-request.ts";
 import { functionTool, schemaOutput } from "../chat/read-chat-tools.ts";
@@ -14,7 +15,7 @@ import {
   type Tool,
   type ToolChoice,
 } from "../conversation.ts";
-import { type JsonFields, jsonFields, type JsonObject, refusal } from "../json-fields.ts";
+import { type JsonFields, jsonFields, refusal } from "../json-fields.ts";
 
 export function readResponsesRequest(body: JsonObject): Conversation {
   const fields = jsonFields(body);

@@ -1,7 +1,7 @@
+import type { JsonObject } from "../../../json/members.ts";
 /** OpenAI's whole Responses answers (https://platform.openai.com/docs/api-reference/responses/object). */
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import type { Answer, AnswerOptions, AnswerPart, FinishReason } from "../answer.ts";
-import type { JsonObject } from "../json-fields.ts";
 
 export function writeResponsesAnswer({ parts, finish, usage }: Answer, options: AnswerOptions): JsonObject {
   return responseObject(options, {

@@ -1,3 +1,4 @@
+import { type JsonObject, present } from "../../../json/members.ts";
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
 import { effortFor, resultText, urlOf } from "../chat/write-chat-request.ts";
 import {
@@ -12,7 +13,6 @@ import {
   writeKnobs,
 } from "../conversation.ts";
 import type { RequestOptions } from "../converter.ts";
-import { type JsonObject, present } from "../json-fields.ts";
 
 export function writeResponsesRequest(talk: Conversation, options: RequestOptions): { body: JsonObject; lost: string[] } {
   const lost: string[] = [];
