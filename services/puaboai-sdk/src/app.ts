@@ -9,7 +9,6 @@ import { addCreditRoutes } from "./budgets/credit.routes.ts";
 import { addOwnBudgetRoutes } from "./budgets/own-budgets.routes.ts";
 import type { CallDeps } from "./calls/call-deps.ts";
 import { authorizationOf } from "./calls/credential.ts";
-import { openAiErrors } from "./calls/openai-error.ts";
 import { addModelRoutes } from "./catalogue/models.routes.ts";
 import { addChatRoutes } from "./chat/chat.routes.ts";
 import { addConfigurationRoutes } from "./configuration/configuration.routes.ts";
@@ -27,6 +26,7 @@ import { addRequestRoutes } from "./requests/requests.routes.ts";
 import { addResponsesRoutes } from "./responses/responses.routes.ts";
 import { addUsageSummaryRoutes } from "./usage/summary.routes.ts";
 import { addUsageRoutes } from "./usage/usage.routes.ts";
+import { openAiErrors } from "./wire/openai-error.ts";
 
 export async function buildApp(deps: Deps): Promise<Server> {
   const { config, database, logger, metrics, clock, usage } = deps;

@@ -4,10 +4,10 @@ import { Problem } from "@nexus/core";
 import { toProblem } from "@nexus/http";
 import type { AnswerHooks } from "../calls/call-hooks.ts";
 import { answerHeaders, type Exchange, streamHeaders, takeOver, watchClient } from "../calls/exchange.ts";
-import { errorFrame } from "../calls/openai-error.ts";
 import { asChatModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
 import type { LocalChatPart, LocalChatRequest } from "../local-model.ts";
 import { noTokens } from "../usage/token-usage.ts";
+import { errorFrame } from "../wire/openai-error.ts";
 import { chatIdOf } from "./chat-id.ts";
 import type { ChatRequest } from "./chat-request.ts";
 

@@ -1,7 +1,7 @@
-import { errorFrame } from "../calls/openai-error.ts";
 import { readGeminiUsage } from "../usage/gemini-usage.ts";
 import { isObject } from "../usage/token-usage.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
+import { errorFrame } from "../wire/openai-error.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 

@@ -1,6 +1,7 @@
 import type { ProblemDocument } from "@nexus/contracts/common";
 import type { Problem, RequestId } from "@nexus/core";
 import { type ErrorDialect, problemDocument } from "@nexus/http";
+import { dotted } from "../json/pointers.ts";
 
 /** The error shape of Anthropic's API, with our code inside (https://docs.anthropic.com/en/api/errors). */
 export const messagesErrors: ErrorDialect = {
@@ -13,14 +14,12 @@ export function messagesErrorFrame(problem: Problem, requestId: RequestId): stri
 }
 
 function messagesError(document: ProblemDocument, problem: Problem): Record<string, unknown> {
-  const faults = document.errors?.map(
-    ({ pointer, detail }) => `${pointer.slice(1).replaceAll("/", ".") || "the body"}: ${detail}`,
-  );
+  const faults = document.errors?.map(({ pointer, detail }) => `${dotted(pointer) || "the body"}: ${detail}`);
   return {
     type: "error",
     error: {
       ...(problem.status < 500 ? problem.extensions : {}),
-      type: typeOf(problem.status),
+      type: messagesErrorType(problem.status),
       message: document.detail ?? (faults ? faults.join("; ") : document.title),
       code: document.code,
     },
@@ -28,17 +27,19 @@ function messagesError(document: ProblemDocument, problem: Problem): Record<stri
   };
 }
 
+const types: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  402: "billing_error",
+  403: "permission_error",
+  404: "not_found_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  503: "overloaded_error",
+  504: "timeout_error",
+  529: "overloaded_error",
+};
+
 /** The kinds that clients of this API tell apart. */
-function typeOf(status: number): string {
-  const types: Readonly<Record<number, string>> = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-  };
+export function messagesErrorType(status: number): string {
   return types[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
 }

@@ -1,6 +1,7 @@
 import type { ProblemDocument } from "@nexus/contracts/common";
 import type { Problem, RequestId } from "@nexus/core";
 import { type ErrorDialect, problemDocument } from "@nexus/http";
+import { dotted } from "../json/pointers.ts";
 
 /** The error shape of OpenAI's API, with our code and request id inside. */
 export const openAiErrors: ErrorDialect = {
@@ -16,34 +17,27 @@ export function errorFrame(problem: Problem, requestId: RequestId): string {
 
 function openAiError(document: ProblemDocument, problem: Problem): { error: Record<string, unknown> } {
   const first = document.errors?.[0];
-  const faults = document.errors?.map(
-    ({ pointer, detail }) => `${pointer.slice(1).replaceAll("/", ".") || "the body"} ${detail}`,
-  );
+  const faults = document.errors?.map(({ pointer, detail }) => `${dotted(pointer) || "the body"} ${detail}`);
   return {
     error: {
       ...(problem.status < 500 ? problem.extensions : {}),
       message: document.detail ?? (faults ? `${document.title}: ${faults.join("; ")}` : document.title),
-      type: typeOf(problem),
-      param: first === undefined ? null : first.pointer.slice(1).replaceAll("/", ".") || null,
+      type: problem.code === "quota_exceeded" ? "insufficient_quota" : openAiErrorType(problem.status),
+      param: (first && dotted(first.pointer)) || null,
       code: document.code,
       request_id: document.request_id,
     },
   };
 }
 
-/** The kinds that clients of this API tell apart. */
-function typeOf(problem: Problem): string {
-  if (problem.code === "quota_exceeded") return "insufficient_quota";
-  switch (problem.status) {
-    case 401:
-      return "authentication_error";
-    case 402:
-      return "insufficient_quota";
-    case 403:
-      return "permission_error";
-    case 429:
-      return "rate_limit_error";
-    default:
-      return problem.status >= 500 ? "server_error" : "invalid_request_error";
-  }
+const types: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  402: "insufficient_quota",
+  403: "permission_error",
+  429: "rate_limit_error",
+};
+
+/** The kinds that clients of this API tell apart (https://platform.openai.com/docs/guides/error-codes). */
+export function openAiErrorType(status: number): string {
+  return types[status] ?? (status >= 500 ? "server_error" : "invalid_request_error");
 }

@@ -1,7 +1,8 @@
+import { type JsonObject, parsedObject } from "../../../json/members.ts";
 /** Anthropic's whole answers (https://docs.anthropic.com/en/api/messages). */
+import { messagesErrorType } from "../../../messages/messages-error.ts";
 import { noTokens, type TokenUsage } from "../../../usage/token-usage.ts";
 import type { Answer, AnswerOptions, AnswerPart, FinishReason, UpstreamError } from "../answer.ts";
-import { type JsonObject, parsedObject } from "../json-fields.ts";
 
 export function writeMessagesAnswer({ parts, finish, stopSequence, usage }: Answer, { id, model }: AnswerOptions): JsonObject {
   const hasCalls = parts.some((part) => part.type === "toolCall");
@@ -54,19 +55,6 @@ export function messagesUsage(usage: TokenUsage): JsonObject {
   };
 }
 
-const errorKinds: Readonly<Record<number, string>> = {
-  401: "authentication_error",
-  402: "billing_error",
-  403: "permission_error",
-  404: "not_found_error",
-  413: "request_too_large",
-  429: "rate_limit_error",
-  503: "overloaded_error",
-  504: "timeout_error",
-  529: "overloaded_error",
-};
-
 export function writeMessagesError({ status, message }: UpstreamError): JsonObject {
-  const type = errorKinds[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
-  return { type: "error", error: { type, message } };
+  return { type: "error", error: { type: messagesErrorType(status), message } };
 }
