@@ -1,7 +1,7 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { findIn } from "../guardrails/detect/find-in.ts";
-import { type Finding, type FindingKind, secretKinds } from "../guardrails/detect/finding.ts";
-import { redactedText } from "../guardrails/detector-guardrail.ts";
+import { findInPieces } from "../detect/find-in-pieces.ts";
+import { type Finding, type FindingKind, secretKinds } from "../detect/finding.ts";
+import { redactedText } from "../detect/redacted-text.ts";
+import { Turns } from "../detect/turns.ts";
 
 const kinds: ReadonlySet<FindingKind> = new Set(secretKinds);
 
@@ -11,7 +11,7 @@ const jsonString = /"(?:[^"\\]|\\[^])*(?:"|\\?$)/g;
 /** JSON that is told in a string of JSON; tool arguments are one level. */
 const mostLevels = 3;
 
-/** A text is read in pieces of so many characters, with a look at the clock between them. */
+/** Characters between two looks at the clock. */
 const pieceLength = 16 * 1024;
 /** Longest time without letting calls have their turn, milliseconds. */
 const turnMs = 2;
@@ -21,7 +21,7 @@ const turnMs = 2;
  * looked at as it reads, since an escape may hide where a secret begins.
  */
 export async function maskSecrets(text: string): Promise<string> {
-  return await mask(text, { level: 0, turns: new Turns() });
+  return await mask(text, { level: 0, turns: new Turns(turnMs) });
 }
 
 interface Masking {
@@ -32,8 +32,8 @@ interface Masking {
 async function mask(text: string, { level, turns }: Masking): Promise<string> {
   const inside = text.includes("\\") && level < mostLevels ? await maskStrings(text, { level: level + 1, turns }) : text;
   const findings: Finding[] = [];
-  for (let from = 0; from < inside.length; from = Math.max(from + pieceLength, findings.at(-1)?.end ?? 0)) {
-    for (const finding of findIn(inside, kinds, from, Math.min(from + pieceLength, inside.length))) findings.push(finding);
+  for (const found of findInPieces(inside, kinds, pieceLength)) {
+    for (const finding of found) findings.push(finding);
     if (turns.isDue()) await turns.take();
   }
   return redactedText(inside, findings);
@@ -62,18 +62,5 @@ function valueOf(found: string): string | undefined {
     return JSON.parse(isWhole ? found : `${found.replace(/\\(?:u[\da-f]{0,3})?$/i, "")}"`) as string;
   } catch {
     return undefined;
-  }
-}
-
-class Turns {
-  #since = performance.now();
-
-  isDue(): boolean {
-    return performance.now() - this.#since > turnMs;
-  }
-
-  async take(): Promise<void> {
-    await nextTurn();
-    this.#since = performance.now();
   }
 }

@@ -1,5 +1,5 @@
-import { type Leaf, readFrame } from "../guardrails/stream-texts.ts";
 import { framesIn } from "../wire/frames-in.ts";
+import { type Leaf, readFrame } from "../wire/stream-texts.ts";
 
 /** Frames are read when so many bytes have gathered, and at the end: not one by one, while somebody waits for them. */
 const gatheredBytes = 32 * 1024;

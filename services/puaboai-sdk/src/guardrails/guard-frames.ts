@@ -1,7 +1,7 @@
 import { framesIn } from "../wire/frames-in.ts";
+import { type Leaf, readFrame } from "../wire/stream-texts.ts";
 import type { GuardedCall } from "./guarded-call.ts";
 import type { Guardrail } from "./guardrail.ts";
-import { type Leaf, readFrame } from "./stream-texts.ts";
 
 /** A whole stream as the guardrails leave it: its pieces are judged as the texts that they make. @throws Problem */
 export async function guardFrames(guarded: GuardedCall, guardrails: readonly Guardrail[], stream: Buffer): Promise<Buffer> {

@@ -1,9 +1,9 @@
 /** `guardrails` in gateway.yaml: what is looked for in calls and their answers, and what is done about it. */
 import { uuidOf } from "@nexus/core";
 import type { Node } from "yaml";
+import { type FindingKind, piiKinds, secretKinds } from "../detect/finding.ts";
 import { isPrivateHost } from "../settings/private-address.ts";
 import { fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "../settings/yaml-fields.ts";
-import { type FindingKind, piiKinds, secretKinds } from "./detect/finding.ts";
 
 export type GuardrailAction = "block" | "redact" | "warn";
 

@@ -1,12 +1,13 @@
+/** A stream that is read through the window tells what the whole text would, however it is cut into frames. */
 import { newId } from "@nexus/core";
 import type { FastifyReply } from "@nexus/http";
-/** A stream that is read through the window tells what the whole text would, however it is cut into frames. */
 import { labelledTexts as corpus } from "@nexus/testing";
 import { describe, expect, test } from "vitest";
 import type { CallLedger } from "../calls/call-ledger.ts";
-import { findIn } from "./detect/find-in.ts";
-import { piiKinds, secretKinds } from "./detect/finding.ts";
-import { detectorGuardrail, redactedText } from "./detector-guardrail.ts";
+import { findIn } from "../detect/find-in.ts";
+import { piiKinds, secretKinds } from "../detect/finding.ts";
+import { redactedText } from "../detect/redacted-text.ts";
+import { detectorGuardrail } from "./detector-guardrail.ts";
 import { GuardedCall } from "./guarded-call.ts";
 import { StreamWindow } from "./stream-window.ts";
 

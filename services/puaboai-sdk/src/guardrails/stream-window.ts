@@ -2,14 +2,14 @@
  * Reads a stream on its way. What may be the beginning of a finding waits: the run without a space that is under way, and a few
  * characters before it, as numbers are written in groups. What is decided leaves, frame by frame in its order.
  */
+import { findIn } from "../detect/find-in.ts";
+import { type Finding, type FindingKind, sayingOf } from "../detect/finding.ts";
+import { markOf } from "../detect/redacted-text.ts";
 import { framesIn } from "../wire/frames-in.ts";
-import { findIn } from "./detect/find-in.ts";
-import type { Finding, FindingKind } from "./detect/finding.ts";
-import { sayingOf } from "./detector-guardrail.ts";
+import { type Leaf, readFrame, type TextFrame } from "../wire/stream-texts.ts";
 import type { GuardedCall } from "./guarded-call.ts";
 import type { GuardrailAction } from "./guardrail-settings.ts";
 import type { Guardrail } from "./guardrail.ts";
-import { type Leaf, readFrame, type TextFrame } from "./stream-texts.ts";
 
 /** Characters; the longest finding with spaces in it (an IBAN in groups, a phone) is shorter. */
 const window = 48;
@@ -128,7 +128,7 @@ function cutOut(text: string, { start, end }: { start: number; end: number }, cu
   for (const cut of cuts) {
     if (cut.end <= start || cut.start >= end) continue;
     out += text.slice(at, Math.max(at, cut.start));
-    if (cut.start >= start) out += `[${cut.kind.toUpperCase()}]`;
+    if (cut.start >= start) out += markOf(cut.kind);
     at = Math.min(end, cut.end);
   }
   return out + text.slice(at, end);

@@ -14,6 +14,11 @@ export const secretKinds = [
 export const piiKinds = ["email", "card", "iban", "ssn", "phone"] as const;
 export type FindingKind = (typeof secretKinds)[number] | (typeof piiKinds)[number];
 
+/** What a client is told of it: `openai key`. */
+export function sayingOf(kind: FindingKind): string {
+  return kind.replaceAll("_", " ");
+}
+
 /** Where something stands in a text, and what it is; never the text itself. Half-open, UTF-16 units. */
 export interface Finding {
   kind: FindingKind;
