@@ -1,5 +1,5 @@
-import { listenAddressOf } from "@nexus/http";
 /** puaboai-sdk: the AI gateway. */
+import { listenAddressOf } from "@nexus/http";
 import { buildApp } from "./app.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openDeps, type Tools } from "./deps.ts";

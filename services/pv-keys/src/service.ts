@@ -1,6 +1,6 @@
+/** pv-keys: issues API keys, tells whether one is valid, and revokes it. */
 import { ConfigError } from "@nexus/config";
 import { listenAddressOf } from "@nexus/http";
-/** pv-keys: issues API keys, tells whether one is valid, and revokes it. */
 import { buildApp } from "./app.ts";
 import type { KeysConfig } from "./config.ts";
 import { closeDeps, type Deps, openDeps, type Tools } from "./deps.ts";

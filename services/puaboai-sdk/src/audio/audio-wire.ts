@@ -1,7 +1,7 @@
+/** OpenAI's audio routes (https://platform.openai.com/docs/api-reference/audio): what their answers tell, whole and streamed. */
 import { noTokens, readTranscriptionUsage, type TokenUsage } from "../usage/token-usage.ts";
 import { withUnits } from "../usage/units.ts";
 import { dataOf, memberAt } from "../wire/member-at.ts";
-/** OpenAI's audio routes (https://platform.openai.com/docs/api-reference/audio): what their answers tell, whole and streamed. */
 import { errorFrame } from "../wire/openai-error.ts";
 import type { FrameReader } from "../wire/sse-tap.ts";
 import type { WireFormat } from "../wire/wire-format.ts";

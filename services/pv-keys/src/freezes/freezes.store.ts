@@ -1,5 +1,5 @@
-import { noteChanges } from "@nexus/change-feed";
 /** Every statement of the freezes feature. */
+import { noteChanges } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import type { CursorPosition, Db, Tables } from "@nexus/db";
 import { type Insertable, type Selectable, sql } from "kysely";

@@ -1,5 +1,5 @@
-import { noteChanges } from "@nexus/change-feed";
 /** Every statement about the shapes of foreign keys. */
+import { noteChanges } from "@nexus/change-feed";
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";
 

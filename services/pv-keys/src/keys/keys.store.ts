@@ -1,5 +1,5 @@
-import { noteChanges } from "@nexus/change-feed";
 /** Every statement of the keys feature that writes a key. */
+import { noteChanges } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import type { Db, Tables } from "@nexus/db";
 import { type Insertable, sql, type Updateable } from "kysely";

@@ -1,5 +1,5 @@
-import { noteChanges } from "@nexus/change-feed";
 /** Every statement of rewrapping. */
+import { noteChanges } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import type { Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";

@@ -1,5 +1,5 @@
-import { noteChanges } from "@nexus/change-feed";
 /** Every statement about secrets but those of rewrapping. */
+import { noteChanges } from "@nexus/change-feed";
 import { assert } from "@nexus/core";
 import type { CursorPosition, Db, Tables } from "@nexus/db";
 import { type Selectable, sql } from "kysely";

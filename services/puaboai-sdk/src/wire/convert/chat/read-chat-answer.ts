@@ -1,5 +1,5 @@
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** OpenAI's chat answers, whole and as a stream, with what compatible servers add (`reasoning_content`, `reasoning`). */
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 import { readTokenUsage } from "../../../usage/token-usage.ts";
 import {
   type Answer,

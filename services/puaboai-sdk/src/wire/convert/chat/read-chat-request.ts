@@ -1,5 +1,5 @@
-import { type JsonObject } from "../../../json/members.ts";
 /** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
+import { type JsonObject } from "../../../json/members.ts";
 import {
   addAssistantParts,
   addUserParts,

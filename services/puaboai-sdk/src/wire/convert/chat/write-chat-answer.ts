@@ -1,5 +1,5 @@
-import { type JsonObject, present } from "../../../json/members.ts";
 /** OpenAI's chat answers, whole and as a stream (https://platform.openai.com/docs/api-reference/chat-streaming). */
+import { type JsonObject, present } from "../../../json/members.ts";
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import {
   type Answer,

@@ -1,3 +1,4 @@
+/** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
 import { type JsonObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
@@ -10,7 +11,6 @@ import {
   type UserPart,
   writeKnobs,
 } from "../conversation.ts";
-/** OpenAI's chat completions request (https://platform.openai.com/docs/api-reference/chat/create). */
 import type { RequestOptions } from "../converter.ts";
 import { refusal } from "../json-fields.ts";
 import { capName, refusesEffort } from "./openai-traits.ts";

@@ -1,5 +1,5 @@
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** Google's answers, whole and as a stream of such (https://ai.google.dev/api/generate-content#generatecontentresponse). */
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 import { readGeminiUsage } from "../../../usage/gemini-usage.ts";
 import {
   type Answer,

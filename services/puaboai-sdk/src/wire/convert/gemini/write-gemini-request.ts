@@ -1,3 +1,4 @@
+/** Google's generateContent request (https://ai.google.dev/api/generate-content). The model stands in the URL, not in the body. */
 import { type JsonObject, parsedObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
@@ -10,7 +11,6 @@ import {
   type UserPart,
   writeKnobs,
 } from "../conversation.ts";
-/** Google's generateContent request (https://ai.google.dev/api/generate-content). The model stands in the URL, not in the body. */
 import type { RequestOptions } from "../converter.ts";
 import { refusal } from "../json-fields.ts";
 

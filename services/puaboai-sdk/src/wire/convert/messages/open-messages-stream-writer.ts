@@ -1,5 +1,5 @@
-import type { JsonObject } from "../../../json/members.ts";
 /** Anthropic's stream of an answer (https://docs.anthropic.com/en/docs/build-with-claude/streaming). */
+import type { JsonObject } from "../../../json/members.ts";
 import { noTokens } from "../../../usage/token-usage.ts";
 import { type AnswerEvent, namedFrame, type StreamOptions, type StreamWriter, type UpstreamError } from "../answer.ts";
 import { messagesUsage, stopReason, writeMessagesError } from "./write-messages-answer.ts";

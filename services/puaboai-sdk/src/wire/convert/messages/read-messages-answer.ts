@@ -1,5 +1,5 @@
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** Anthropic's answers, whole and as a stream (https://docs.anthropic.com/en/docs/build-with-claude/streaming). */
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 import { isCount, noTokens, type TokenUsage } from "../../../usage/token-usage.ts";
 import { type Answer, type AnswerEvent, type AnswerPart, type FinishReason, notAnAnswer, type StreamReader } from "../answer.ts";
 

@@ -1,5 +1,5 @@
-import { type JsonObject } from "../../../json/members.ts";
 /** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
+import { type JsonObject } from "../../../json/members.ts";
 import {
   addAssistantParts,
   addUserParts,

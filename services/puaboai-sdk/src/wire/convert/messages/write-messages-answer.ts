@@ -1,5 +1,5 @@
-import { type JsonObject, parsedObject } from "../../../json/members.ts";
 /** Anthropic's whole answers (https://docs.anthropic.com/en/api/messages). */
+import { type JsonObject, parsedObject } from "../../../json/members.ts";
 import { messagesErrorType } from "../../../messages/messages-error.ts";
 import { noTokens, type TokenUsage } from "../../../usage/token-usage.ts";
 import type { Answer, AnswerOptions, AnswerPart, FinishReason, UpstreamError } from "../answer.ts";

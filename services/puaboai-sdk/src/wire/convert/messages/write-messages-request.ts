@@ -1,3 +1,4 @@
+/** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
 import { type JsonObject, parsedObject, present } from "../../../json/members.ts";
 import {
   type AssistantPart,
@@ -11,7 +12,6 @@ import {
   effortOf,
   writeKnobs,
 } from "../conversation.ts";
-/** Anthropic's Messages request (https://docs.anthropic.com/en/api/messages). */
 import type { RequestOptions } from "../converter.ts";
 import { refusal } from "../json-fields.ts";
 import { claudeTraits } from "./claude-traits.ts";

@@ -1,5 +1,5 @@
-import type { JsonObject } from "../../../json/members.ts";
 /** OpenAI's stream of a response (https://platform.openai.com/docs/api-reference/responses-streaming). */
+import type { JsonObject } from "../../../json/members.ts";
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import {
   type AnswerEvent,

@@ -1,5 +1,5 @@
-import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 /** OpenAI's Responses answers, whole and as a stream (https://platform.openai.com/docs/api-reference/responses-streaming). */
+import { isJsonObject, type JsonObject, listOf, memberOf, parsedObject, textOf } from "../../../json/members.ts";
 import { readInputOutputUsage } from "../../../usage/token-usage.ts";
 import {
   type Answer,

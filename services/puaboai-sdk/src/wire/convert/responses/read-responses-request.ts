@@ -1,5 +1,5 @@
-import { type JsonObject } from "../../../json/members.ts";
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
+import { type JsonObject } from "../../../json/members.ts";
 import { detailOf, sourceOf } from "../chat/read-chat-request.ts";
 import { functionTool, schemaOutput } from "../chat/read-chat-tools.ts";
 import {

@@ -1,5 +1,5 @@
-import type { JsonObject } from "../../../json/members.ts";
 /** OpenAI's whole Responses answers (https://platform.openai.com/docs/api-reference/responses/object). */
+import type { JsonObject } from "../../../json/members.ts";
 import type { TokenUsage } from "../../../usage/token-usage.ts";
 import type { Answer, AnswerOptions, AnswerPart, FinishReason } from "../answer.ts";
 

@@ -1,5 +1,5 @@
-import { type JsonObject, present } from "../../../json/members.ts";
 /** OpenAI's Responses request (https://platform.openai.com/docs/api-reference/responses/create). */
+import { type JsonObject, present } from "../../../json/members.ts";
 import { effortFor, resultText, urlOf } from "../chat/write-chat-request.ts";
 import {
   type AssistantPart,
