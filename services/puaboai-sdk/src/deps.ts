@@ -25,14 +25,14 @@ import { type EntryFollower, followEntries } from "./configuration/follow-entrie
 import { followFile } from "./configuration/follow-file.ts";
 import { LiveConfiguration } from "./configuration/live-configuration.ts";
 import { ContentLog } from "./contents/content-log.ts";
-import { discoverLocalServers } from "./embedded/discover-local-servers.ts";
 import { openEmbeddedModels } from "./embedded/open-embedded-models.ts";
 import { openCallHooks } from "./hooks/open-call-hooks.ts";
 import { type CallMetrics, openCallMetrics } from "./metrics/call-metrics.ts";
 import { PriceBook } from "./prices/price-book.ts";
+import { discoverLocalServers } from "./providers/discover-local-servers.ts";
 import { deriveKey } from "./sealing/derive-key.ts";
-import { openVault, type Vault } from "./settings/open-vault.ts";
-import { readProviderSecrets } from "./settings/provider-secrets.ts";
+import { openVault, type Vault } from "./secrets/open-vault.ts";
+import { readProviderSecrets } from "./secrets/provider-secrets.ts";
 import { openUsage, type Usage } from "./usage/open-usage.ts";
 
 export interface Deps {

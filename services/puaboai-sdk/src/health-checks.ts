@@ -5,7 +5,7 @@ import type { LiveConfiguration } from "./configuration/live-configuration.ts";
 import type { Deps } from "./deps.ts";
 import type { Upstream } from "./proxy/open-upstream.ts";
 import type { ProviderHealth } from "./proxy/provider-health.ts";
-import type { Vault } from "./settings/open-vault.ts";
+import type { Vault } from "./secrets/open-vault.ts";
 
 /** Without PostgreSQL only free models and known keys go on, for a while; without the others part of the callers is served. */
 export function healthChecks(deps: Deps): HealthCheck[] {

@@ -6,10 +6,10 @@ import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts"
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
+import { speakersOf } from "../catalogue/speakers-of.ts";
 import { type ObjectScan, valueAt } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
 import { readRequest } from "../wire/read-request.ts";
-import { speakersOf } from "../wire/require-wire-format.ts";
 import { speechWire } from "./audio-wire.ts";
 
 const wanted: ReadonlySet<string> = new Set(["model", "stream", "input", "stream_format"]);

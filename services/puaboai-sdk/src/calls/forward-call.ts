@@ -1,4 +1,3 @@
-import { relayBytes } from "../audio/relay-bytes.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { requestPath } from "../proxy/request-path.ts";
 import { isJson, mediaTypeOf } from "../proxy/response-headers.ts";
@@ -7,6 +6,7 @@ import { collectAnswer } from "./collect-answer.ts";
 import { watchClient } from "./exchange.ts";
 import { type AnswerSink, cutEnd, failedEnd, type ForwardedCall, type SinkControls, unknownUsage } from "./forwarded-call.ts";
 import { cutOnProblem, holdStream } from "./hold-stream.ts";
+import { relayBytes } from "./relay-bytes.ts";
 import { relayStream } from "./relay-stream.ts";
 
 /**

@@ -1,7 +1,7 @@
-import { speaks } from "../wire/require-wire-format.ts";
 import { isAskable } from "../wire/translate-call.ts";
 import type { WireFormatName } from "../wire/wire-format.ts";
 import type { Model } from "./catalogue.ts";
+import { speaks } from "./speakers-of.ts";
 
 /** How clients ask, and where. */
 const clientFormats = [

@@ -1,6 +1,6 @@
 import { assert } from "@nexus/core";
-import type { LocalServer } from "../embedded/discover-local-servers.ts";
 import type { LocalModels } from "../local-model.ts";
+import type { LocalServer } from "../providers/discover-local-servers.ts";
 import { compatible } from "../providers/provider-kind.ts";
 import { type Credential, openUpstream, type Upstream } from "../proxy/open-upstream.ts";
 import type { GatewaySettings, ModelSettings } from "../settings/gateway-settings.ts";

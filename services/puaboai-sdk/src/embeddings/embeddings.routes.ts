@@ -6,7 +6,7 @@ import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts"
 import { forwardCall } from "../calls/forward-call.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { asEmbeddingModel, requireKind } from "../catalogue/catalogue.ts";
-import { speakersOf } from "../wire/require-wire-format.ts";
+import { speakersOf } from "../catalogue/speakers-of.ts";
 import { embedLocally } from "./embed-locally.ts";
 import { readEmbeddingRequest, refuseMedia, upstreamEmbeddingBody } from "./embedding-request.ts";
 import { embeddingsWire } from "./embeddings-wire.ts";

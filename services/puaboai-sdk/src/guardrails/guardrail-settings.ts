@@ -2,7 +2,7 @@
 import { uuidOf } from "@nexus/core";
 import type { Node } from "yaml";
 import { type FindingKind, piiKinds, secretKinds } from "../detect/finding.ts";
-import { isPrivateHost } from "../settings/private-address.ts";
+import { isPrivateHost } from "../proxy/private-address.ts";
 import { fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "../settings/yaml-fields.ts";
 
 export type GuardrailAction = "block" | "redact" | "warn";

@@ -1,6 +1,6 @@
 import { ConfigError, type Environment } from "@nexus/config";
 import { assert, type Clock } from "@nexus/core";
-import { faultOfSecret, readSecret } from "../settings/provider-secrets.ts";
+import { faultOfSecret, readSecret } from "../secrets/provider-secrets.ts";
 import { detectorGuardrail } from "./detector-guardrail.ts";
 import type { GuardrailSettings, HttpGuardrailSettings } from "./guardrail-settings.ts";
 import type { Guardrail } from "./guardrail.ts";

@@ -1,8 +1,8 @@
 import { ImageRequest } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import type { CallDeps } from "../calls/call-deps.ts";
+import { addWholeAnswerRoute } from "../calls/whole-answer-route.ts";
 import { responsesWire } from "../responses/responses-wire.ts";
-import { addWholeAnswerRoute } from "../wire/whole-answer-route.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { ModerationRequest } from "@nexus/contracts/gateway";
 import type { App } from "@nexus/http";
 import type { CallDeps } from "../calls/call-deps.ts";
+import { addWholeAnswerRoute } from "../calls/whole-answer-route.ts";
 import { chatWire } from "../chat/chat-wire.ts";
-import { addWholeAnswerRoute } from "../wire/whole-answer-route.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 
 /** OpenAI's moderations: scores, without figures of usage (https://platform.openai.com/docs/api-reference/moderations). */

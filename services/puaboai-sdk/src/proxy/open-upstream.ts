@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import { assert, type Clock, Problem, systemClock } from "@nexus/core";
 import { type Dispatcher, Pool } from "undici";
-import { isPrivateAddress } from "../settings/private-address.ts";
 import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
 import { openBreaker } from "./breaker.ts";
 import { deadlines } from "./deadlines.ts";
+import { isPrivateAddress } from "./private-address.ts";
 import { type HealthWatch, type ProviderHealth, watchHealth } from "./provider-health.ts";
 import { publicLookup } from "./public-lookup.ts";
 import { failureOf, UpstreamFailure } from "./upstream-failure.ts";

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { Pool } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseGatewaySettings } from "../settings/gateway-settings.ts";
-import { isPrivateAddress } from "../settings/private-address.ts";
 import { openUpstream } from "./open-upstream.ts";
+import { isPrivateAddress } from "./private-address.ts";
 import { lookupPublic, type Resolve } from "./public-lookup.ts";
 
 let server: Server;

@@ -1,5 +1,5 @@
 import { lookup, type LookupAddress, type LookupOptions } from "node:dns";
-import { isPrivateAddress } from "../settings/private-address.ts";
+import { isPrivateAddress } from "./private-address.ts";
 
 /** Of `dns.lookup`; another one in tests. @internal */
 export type Resolve = (

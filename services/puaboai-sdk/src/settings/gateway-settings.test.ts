@@ -6,11 +6,11 @@ import { fileURLToPath } from "node:url";
 import type { ConfigError } from "@nexus/config";
 import { expect, test } from "vitest";
 import { usualBounds } from "../cache/cache-settings.ts";
+import { isPrivateAddress, isPrivateHost } from "../proxy/private-address.ts";
+import { readProviderSecrets } from "../secrets/provider-secrets.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { gatewayConfigField, parseGatewaySettings, readGatewaySettings } from "./gateway-settings.ts";
 import { priceOf } from "./price.ts";
-import { isPrivateAddress, isPrivateHost } from "./private-address.ts";
-import { readProviderSecrets } from "./provider-secrets.ts";
 
 const example = fileURLToPath(new URL("../../../../deploy/gateway.example.yaml", import.meta.url));
 

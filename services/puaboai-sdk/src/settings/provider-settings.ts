@@ -2,8 +2,8 @@ import type { Node } from "yaml";
 import { compatible, type ProviderKind } from "../providers/provider-kind.ts";
 import { providerKinds } from "../providers/provider-kinds.ts";
 import type { BreakerSettings } from "../proxy/breaker.ts";
+import { isPrivateHost } from "../proxy/private-address.ts";
 import { type WireFormatName, wireFormatNames } from "../wire/wire-format.ts";
-import { isPrivateHost } from "./private-address.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
 /** A provider as data: where it is, how it is spoken to, how long it may take. */

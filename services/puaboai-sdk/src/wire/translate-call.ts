@@ -1,12 +1,12 @@
 /** From what a client asked to what its provider is sent. */
 import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
+import { speakersOf, speaks } from "../catalogue/speakers-of.ts";
 import { chatWire } from "../chat/chat-wire.ts";
 import { geminiWire } from "../gemini/gemini-wire.ts";
 import { messagesWire } from "../messages/messages-wire.ts";
 import { responsesWire } from "../responses/responses-wire.ts";
 import { type Conversion, convertCall } from "./conversion.ts";
-import { speakersOf, speaks } from "./require-wire-format.ts";
 import type { WireFormatName } from "./wire-format.ts";
 
 /** The formats that clients speak and that are translated. */

@@ -5,7 +5,7 @@ import type { Verifier } from "@nexus/key-check";
 import type { Logger } from "@nexus/telemetry";
 import type { Credential } from "../proxy/open-upstream.ts";
 import { atMost } from "../refresh/at-most.ts";
-import type { ProviderSettings } from "./provider-settings.ts";
+import type { ProviderSettings } from "../settings/provider-settings.ts";
 import { VaultSecret } from "./vault-secret.ts";
 
 export interface Vault {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { ConfigError, type Environment } from "@nexus/config";
 import { isPublishedValue } from "@nexus/core";
-import type { ProviderSettings } from "./provider-settings.ts";
+import type { ProviderSettings } from "../settings/provider-settings.ts";
 
 /**
  * The secret of each provider that has one in a variable or a file, by name.

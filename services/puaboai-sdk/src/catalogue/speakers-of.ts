@@ -1,6 +1,6 @@
 import { Problem } from "@nexus/core";
-import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
-import type { WireFormatName } from "./wire-format.ts";
+import type { WireFormatName } from "../wire/wire-format.ts";
+import type { Model, RemoteModel } from "./catalogue.ts";
 
 /**
  * Those of the models whose providers speak this format.

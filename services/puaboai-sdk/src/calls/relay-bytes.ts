@@ -1,10 +1,10 @@
 import type { ServerResponse } from "node:http";
-import type { CallEnd } from "../calls/call-ledger.ts";
-import { answerHeaders, takeOver } from "../calls/exchange.ts";
-import type { AnswerSink, ForwardedCall, SinkControls } from "../calls/forwarded-call.ts";
-import { failedEnd } from "../calls/forwarded-call.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
+import type { CallEnd } from "./call-ledger.ts";
+import { answerHeaders, takeOver } from "./exchange.ts";
+import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
+import { failedEnd } from "./forwarded-call.ts";
 
 /**
  * Hands an answer on that is neither JSON nor events, such as sound or subtitles, piece by piece. Nothing of it tells what it cost:

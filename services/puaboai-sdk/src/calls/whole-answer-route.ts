@@ -1,18 +1,18 @@
 /** Routes whose answers come whole and pass through as they are. */
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
-import { forwardCall } from "../calls/forward-call.ts";
-import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
 import type { ModelKind } from "../catalogue/model-kind.ts";
+import { speakersOf } from "../catalogue/speakers-of.ts";
 import type { FieldReader } from "../json/read-fields.ts";
 import { setMember, splice } from "../json/splice.ts";
 import type { Units } from "../usage/units.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
-import { readRequest } from "./read-request.ts";
-import { speakersOf } from "./require-wire-format.ts";
-import type { WireFormat } from "./wire-format.ts";
+import { readRequest } from "../wire/read-request.ts";
+import type { WireFormat } from "../wire/wire-format.ts";
+import { allowedModels, type CallDeps, withLedger } from "./call-deps.ts";
+import { forwardCall } from "./forward-call.ts";
+import { tryTargets } from "./try-targets.ts";
 
 interface WholeAnswerRoute {
   url: string;
