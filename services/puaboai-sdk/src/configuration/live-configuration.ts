@@ -10,7 +10,7 @@ import type { LocalModels } from "../local-model.ts";
 import type { LocalServer } from "../providers/discover-local-servers.ts";
 import { oneAtATime } from "../refresh/one-at-a-time.ts";
 import type { Vault } from "../secrets/open-vault.ts";
-import { faultOfSecret, readSecret } from "../secrets/provider-secrets.ts";
+import { faultOfSecret, readSecret } from "../secrets/read-secrets.ts";
 import { type GatewaySettings, readGatewaySettings, type ReadTools, RefusedSettings } from "../settings/gateway-settings.ts";
 import type { SettingsFault } from "../settings/yaml-fields.ts";
 import type { Entry, SetAside } from "./entry.ts";

@@ -3,6 +3,7 @@ import { uuidOf } from "@nexus/core";
 import type { Node } from "yaml";
 import { type FindingKind, piiKinds, secretKinds } from "../detect/finding.ts";
 import { isPrivateHost } from "../proxy/private-address.ts";
+import type { SecretSource } from "../secrets/read-secrets.ts";
 import { fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "../settings/yaml-fields.ts";
 
 export type GuardrailAction = "block" | "redact" | "warn";
@@ -31,7 +32,7 @@ export interface HttpGuardrailSettings extends GuardrailCommon {
   url: string;
   allowsPrivateNetwork: boolean;
   /** Where the secret that signs comes from. */
-  secret: { env: string } | { file: string };
+  secret: SecretSource;
   /** Longest body that is sent, bytes. */
   maxBytes: number;
   /** Questions at once. */

@@ -1,8 +1,8 @@
-import { ConfigError, type Environment } from "@nexus/config";
+import type { Environment } from "@nexus/config";
 import { assert, type Clock } from "@nexus/core";
-import { faultOfSecret, readSecret } from "../secrets/provider-secrets.ts";
+import { faultOfSecret, readSecrets } from "../secrets/read-secrets.ts";
 import { detectorGuardrail } from "./detector-guardrail.ts";
-import type { GuardrailSettings, HttpGuardrailSettings } from "./guardrail-settings.ts";
+import type { GuardrailSettings } from "./guardrail-settings.ts";
 import type { Guardrail } from "./guardrail.ts";
 import { httpGuardrail } from "./http-guardrail.ts";
 
@@ -14,7 +14,7 @@ export interface Guardrails {
 
 /** @throws ConfigError naming every variable and file that should hold a secret and holds none */
 export function openGuardrails(settings: readonly GuardrailSettings[], environment: Environment, clock: Clock): Guardrails {
-  const secrets = readSecrets(settings, environment);
+  const secrets = readSecrets(secretsOf(settings), environment, faultOfSigningSecret);
   const all = settings.map((one): Guardrail => {
     if (one.kind === "detector") return detectorGuardrail(one);
     const secret = secrets.get(one.name);
@@ -33,16 +33,12 @@ export function openGuardrails(settings: readonly GuardrailSettings[], environme
   };
 }
 
-function readSecrets(settings: readonly GuardrailSettings[], environment: Environment): Map<string, string> {
-  const faults: string[] = [];
-  const secrets = new Map<string, string>();
-  for (const { name, secret } of settings.filter((one): one is HttpGuardrailSettings => one.kind === "http")) {
-    const where = "env" in secret ? secret.env : secret.file;
-    const value = readSecret(secret, environment);
-    const detail = faultOfSecret(value) ?? ((value?.length ?? 0) < 16 ? "is shorter than 16 characters" : undefined);
-    if (detail) faults.push(`${where} ${detail}: the secret of the guardrail ${name} in gateway.yaml`);
-    else secrets.set(name, value ?? "");
-  }
-  if (faults.length > 0) throw new ConfigError(faults);
-  return secrets;
+function secretsOf(settings: readonly GuardrailSettings[]) {
+  return settings.flatMap((one) =>
+    one.kind === "http" ? [{ name: one.name, source: one.secret, what: `the secret of the guardrail ${one.name}` }] : [],
+  );
+}
+
+function faultOfSigningSecret(value: string | undefined): string | undefined {
+  return faultOfSecret(value) ?? ((value?.length ?? 0) < 16 ? "is shorter than 16 characters" : undefined);
 }

@@ -3,7 +3,7 @@ import type { ReadSecretAnswer } from "@nexus/contracts/secrets";
 import type { ServiceClient } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
 import { Refresher } from "../refresh/refresher.ts";
-import { faultOfSecret } from "./provider-secrets.ts";
+import { faultOfSecret } from "./read-secrets.ts";
 
 interface Options {
   name: string;

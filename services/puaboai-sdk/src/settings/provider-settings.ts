@@ -3,6 +3,7 @@ import { compatible, type ProviderKind } from "../providers/provider-kind.ts";
 import { providerKinds } from "../providers/provider-kinds.ts";
 import type { BreakerSettings } from "../proxy/breaker.ts";
 import { isPrivateHost } from "../proxy/private-address.ts";
+import type { SecretSource } from "../secrets/read-secrets.ts";
 import { type WireFormatName, wireFormatNames } from "../wire/wire-format.ts";
 import { entriesOf, fieldsOf, itemsOf, scalarSource, type YamlFields, type YamlFile } from "./yaml-fields.ts";
 
@@ -12,7 +13,7 @@ export interface ProviderSettings {
   /** Without a trailing slash; the path of the wire format is appended. */
   baseUrl: string;
   /** Where the secret comes from; absent: the provider wants none. */
-  secret: { env: string } | { file: string } | { vault: string } | undefined;
+  secret: SecretSource | { vault: string } | undefined;
   /** The header that carries the secret, and what stands before it. */
   auth: { header: string; prefix: string };
   /** Further headers without secrets, such as an API version. */

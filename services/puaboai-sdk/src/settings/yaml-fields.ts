@@ -11,6 +11,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
+import type { SecretSource } from "../secrets/read-secrets.ts";
 
 export interface SettingsFault {
   line: number;
@@ -26,7 +27,7 @@ export interface YamlFile {
   refuse(node: Node | null | undefined, path: string, detail: string): undefined;
   faults: SettingsFault[];
   /** Where the secrets of providers can be looked at already: what is wrong with one. */
-  faultOfSecret?: ((source: { env: string } | { file: string }) => string | undefined) | undefined;
+  faultOfSecret?: ((source: SecretSource) => string | undefined) | undefined;
 }
 
 /** A mapping whose fields are read one by one; a field that nobody asked for is a fault. */
