@@ -150,13 +150,13 @@ function faultOf(
 
 /** `undefined` for an answer that is none. */
 function inClientsFormat(
-  { conversion, wire, logRefusal, model }: ForwardedCall,
+  { translation, wire, logRefusal, model }: ForwardedCall,
   head: AnswerHead,
   body: Buffer,
 ): Buffer | undefined {
-  if (!conversion) return body;
+  if (!translation) return body;
   try {
-    return head.status < 400 ? conversion.answer(body) : conversion.refusal(head.status, body);
+    return head.status < 400 ? translation.answer(body) : translation.refusal(head.status, body);
   } catch (err) {
     logRefusal({ provider: model.provider, err }, `a provider answered in no ${wire.name}`);
     return undefined;

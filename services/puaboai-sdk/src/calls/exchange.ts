@@ -53,13 +53,13 @@ export function watchClient(exchange: Exchange, onGone: () => void): void {
 
 interface Answered {
   model: { demo: boolean };
-  conversion?: { lost: readonly string[] } | undefined;
+  translation?: { lost: readonly string[] } | undefined;
   toldCap?: number | undefined;
 }
 
 /** What every answer says about its model, and about what of the request had no place in the provider's format or was lowered. */
-export function answerHeaders({ model, conversion, toldCap }: Answered): Record<string, string> {
-  const lost = conversion?.lost.filter((pointer) => /^[\x21-\x7e]+$/.test(pointer)).join(", ");
+export function answerHeaders({ model, translation, toldCap }: Answered): Record<string, string> {
+  const lost = translation?.lost.filter((pointer) => /^[\x21-\x7e]+$/.test(pointer)).join(", ");
   return {
     ...(model.demo ? { "x-nexus-demo": "true" } : {}),
     ...(toldCap === undefined ? {} : { "x-nexus-max-tokens": String(toldCap) }),

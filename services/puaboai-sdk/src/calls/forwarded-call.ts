@@ -1,8 +1,8 @@
 import type { Problem } from "@nexus/core";
 import type { RemoteModel } from "../catalogue/catalogue.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import type { Translation } from "../translation/open-translation.ts";
 import { noTokens } from "../usage/token-usage.ts";
-import type { Conversion } from "../wire/conversion.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import type { Exchange } from "./exchange.ts";
@@ -13,7 +13,7 @@ export interface ForwardedCall extends Exchange {
   /** The provider's. */
   wire: WireFormat;
   /** Absent: the client speaks it as well, and bytes pass as they are. */
-  conversion?: Conversion | undefined;
+  translation?: Translation | undefined;
   body: Buffer;
   /** Of the client, for the provider. */
   headers?: Readonly<Record<string, string>> | undefined;

@@ -109,7 +109,7 @@ function tell(
   { problem, controls }: { problem: Problem; controls: SinkControls },
 ): void {
   if (!client.isOut()) return controls.reject(problem);
-  client.end((call.conversion ?? call.wire).errorFrame(problem, call.ledger.requestId));
+  client.end((call.translation ?? call.wire).errorFrame(problem, call.ledger.requestId));
   controls.resolve();
 }
 
@@ -140,8 +140,8 @@ export const graceMs = 1000;
 const lateFailure = { status: 200, code: "upstream_failed" };
 
 /** What a client reads, in its own format. */
-export function inClientsFormat({ conversion }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
-  return frames && conversion ? conversion.frames(frames) : frames;
+export function inClientsFormat({ translation }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
+  return frames && translation ? translation.frames(frames) : frames;
 }
 
 /** The end of the stream, and what a translation still has to say. */
@@ -150,7 +150,7 @@ export function lastOf(
   rest: Buffer | undefined,
   { hooks, isWhole }: { hooks: StreamHooks | undefined; isWhole: boolean },
 ): Buffer | undefined {
-  const all = joined([rest, call.conversion?.end()]);
+  const all = joined([rest, call.translation?.end()]);
   return hooks ? hooks.end(all, isWhole) : all;
 }
 

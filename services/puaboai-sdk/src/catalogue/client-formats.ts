@@ -1,4 +1,4 @@
-import { isAskable } from "../wire/translate-call.ts";
+import { isAskable } from "../translation/translate-call.ts";
 import type { WireFormatName } from "../wire/wire-format.ts";
 import type { Model } from "./catalogue.ts";
 import { speaks } from "./speakers-of.ts";

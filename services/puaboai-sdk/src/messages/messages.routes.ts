@@ -7,10 +7,10 @@ import { toldCap } from "../calls/told-cap.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
 import { speakersOf } from "../catalogue/speakers-of.ts";
+import { askable, translateCall } from "../translation/translate-call.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
-import { askable, translateCall } from "../wire/translate-call.ts";
 import { type MessagesRequest, readMessagesRequest, upstreamMessagesBody } from "./messages-request.ts";
 import { countTokensWire, messagesWire } from "./messages-wire.ts";
 

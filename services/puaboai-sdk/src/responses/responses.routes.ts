@@ -6,8 +6,8 @@ import { forwardCall } from "../calls/forward-call.ts";
 import { toldCap } from "../calls/told-cap.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
+import { askable, translateCall } from "../translation/translate-call.ts";
 import { refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
-import { askable, translateCall } from "../wire/translate-call.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
 import { responsesWire } from "./responses-wire.ts";
 
