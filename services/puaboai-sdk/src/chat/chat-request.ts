@@ -1,8 +1,8 @@
+import { paidExtraNames, paidExtrasIn } from "../calls/paid-tools.ts";
 /** The few fields of a chat completion request that the gateway acts on; everything else is the upstream's. */
 import { fieldReader } from "../json/read-fields.ts";
 import { type ObjectScan, scanObject, type Span } from "../json/scan-object.ts";
 import { setMember, type Splice, splice } from "../json/splice.ts";
-import { paidExtraNames, paidExtrasIn } from "../wire/paid-tools.ts";
 import { readRequest } from "../wire/read-request.ts";
 
 export interface ChatRequest {

@@ -5,11 +5,11 @@ import { allowedModels, type CallDeps, type OpenCall, withLedger } from "../call
 import type { Exchange } from "../calls/exchange.ts";
 import { forwardCall } from "../calls/forward-call.ts";
 import type { ForwardedCall } from "../calls/forwarded-call.ts";
+import { isPaidTool, paidToolsIn, refusePaidExtras, refusePaidTools } from "../calls/paid-tools.ts";
 import { toldCap } from "../calls/told-cap.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type Model, type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
 import { askable, translateCall } from "../translation/translate-call.ts";
-import { isPaidTool, paidToolsIn, refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { answerLocally } from "./answer-locally.ts";
 import { chatIdOf } from "./chat-id.ts";
 import { type ChatRequest, readChatRequest, upstreamChatBody } from "./chat-request.ts";

@@ -1,7 +1,7 @@
+import { isPaidTool, paidExtraNames, paidExtrasIn, paidToolsIn } from "../calls/paid-tools.ts";
 /** The few fields of an OpenAI Responses request that the gateway acts on; everything else is the upstream's. */
 import type { ObjectScan } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
-import { isPaidTool, paidExtraNames, paidExtrasIn, paidToolsIn } from "../wire/paid-tools.ts";
 import { readRequest } from "../wire/read-request.ts";
 
 export interface ResponsesRequest {

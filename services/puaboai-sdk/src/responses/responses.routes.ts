@@ -3,11 +3,11 @@ import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
 import { allowedModels, type CallDeps, withLedger } from "../calls/call-deps.ts";
 import { forwardCall } from "../calls/forward-call.ts";
+import { refusePaidExtras, refusePaidTools } from "../calls/paid-tools.ts";
 import { toldCap } from "../calls/told-cap.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { requireKind } from "../catalogue/catalogue.ts";
 import { askable, translateCall } from "../translation/translate-call.ts";
-import { refusePaidExtras, refusePaidTools } from "../wire/paid-tools.ts";
 import { readResponsesRequest, upstreamResponsesBody } from "./responses-request.ts";
 import { responsesWire } from "./responses-wire.ts";
 
