@@ -313,7 +313,7 @@ describe("streams whose figures nobody tells are charged the most that they can 
     const reader = answer.body!.getReader();
     await reader.read();
     await reader.cancel();
-    const row = await rowOf(answer);
+    const row = await rowOf(scene, answer);
     expect(row).toMatchObject({ outcome: "aborted", usage_source: "bound", cost_nanos: row.reserved_nanos });
     expect(row.cost_nanos).toBeGreaterThan(0n);
   });
@@ -327,7 +327,7 @@ describe("streams whose figures nobody tells are charged the most that they can 
     );
     const answer = await listen({ stream: "true" });
     await answer.text();
-    const row = await rowOf(answer);
+    const row = await rowOf(scene, answer);
     expect(row).toMatchObject({ outcome: "ok", error_code: "usage_missing", cost_nanos: row.reserved_nanos });
     expect(row.cost_nanos).toBeGreaterThan(0n);
   });
@@ -343,7 +343,7 @@ describe("streams whose figures nobody tells are charged the most that they can 
       );
       const answer = await speak({ stream_format: "sse" });
       await answer.text();
-      expect(await rowOf(answer)).toMatchObject({ outcome: "ok", units: { characters: 18 }, cost_nanos: 18n * 15_000n });
+      expect(await rowOf(scene, answer)).toMatchObject({ outcome: "ok", units: { characters: 18 }, cost_nanos: 18n * 15_000n });
     },
   );
 });
