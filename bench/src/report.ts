@@ -8,7 +8,7 @@ export function listTable(benchmarks: readonly { id: string; what: string; again
 /** The medians of all rounds, each bar with what was measured, and the conditions. */
 export function resultTable(result: Result): string {
   const samples = result.rounds.flatMap((round) => round.samples);
-  const groups = Map.groupBy(samples, (sample) => `${sample.side}${sample["concurrency"] ? `, c=${sample["concurrency"]}` : ""}`);
+  const groups = Map.groupBy(samples, titleOf);
   const sides = [...groups].map(([name, group]) => [
     name,
     middle(group, "ratePerSecond"),
@@ -28,6 +28,10 @@ export function resultTable(result: Result): string {
     table([["promise", "measured", "bar", "met"], ...parts]),
     table(Object.entries(result.conditions).map(([name, value]) => [name, String(value)])),
   ].join("\n\n");
+}
+
+function titleOf({ side, concurrency, dueEachSecond }: Sample): string {
+  return [side, concurrency && `c=${concurrency}`, dueEachSecond && `${dueEachSecond}/s`].filter(Boolean).join(", ");
 }
 
 function middle(samples: readonly Sample[], figure: string): string {

@@ -5,11 +5,17 @@ import type { LoadJob, LoadReport } from "./load/load-job.ts";
 import { type Child, forkProgram } from "./platform/start-child.ts";
 import { cpuMicrosOf } from "./process-cpu.ts";
 
+/** The load that is offered to a side; without a rate each connection sends its next request when its last is answered. */
+export interface Offered {
+  connections: number;
+  dueEachSecond?: number;
+}
+
 export interface Side {
   name: string;
   pid: number;
   /** All but how long. */
-  job: Omit<LoadJob, "durationMs" | "connections">;
+  job: Omit<LoadJob, "durationMs" | "requests" | keyof Offered>;
 }
 
 /** A service compiles its hot code for longer than a bare server does; measured cold, its first rounds cost it twice as much. */
@@ -21,8 +27,8 @@ export function startLoad(): Child {
   return forkProgram(loadProgram);
 }
 
-/** @param connections one set of samples for each of these concurrencies */
-export async function runSides(sides: readonly Side[], connections: readonly number[], options: RunOptions): Promise<Round[]> {
+/** @param loads one set of samples for each of these */
+export async function runSides(sides: readonly Side[], loads: readonly Offered[], options: RunOptions): Promise<Round[]> {
   const load = startLoad();
   try {
     for (const side of sides) await sendLoad(load, { ...side.job, connections: 32, durationMs: warmUpMs });
@@ -31,7 +37,7 @@ export async function runSides(sides: readonly Side[], connections: readonly num
       const samples: Sample[] = [];
       // Who is first takes turns too.
       const order = round % 2 === 1 ? sides : sides.toReversed();
-      for (const count of connections) for (const side of order) samples.push(await sampleOf(load, side, count, options));
+      for (const offered of loads) for (const side of order) samples.push(await sampleOf(load, { ...side, offered }, options));
       rounds.push({ round, samples });
       options.log(`round ${round} of ${options.rounds}`);
     }
@@ -41,13 +47,14 @@ export async function runSides(sides: readonly Side[], connections: readonly num
   }
 }
 
-async function sampleOf(load: Child, side: Side, connections: number, options: RunOptions): Promise<Sample> {
+async function sampleOf(load: Child, side: Side & { offered: Offered }, options: RunOptions): Promise<Sample> {
   const before = cpuMicrosOf(side.pid);
-  const report = await sendLoad(load, { ...side.job, connections, durationMs: options.seconds * 1000 });
+  const report = await sendLoad(load, { ...side.job, ...side.offered, durationMs: options.seconds * 1000 });
   const cpuMicros = cpuMicrosOf(side.pid) - before;
   return {
     side: side.name,
-    concurrency: connections,
+    concurrency: side.offered.connections,
+    dueEachSecond: side.offered.dueEachSecond,
     ratePerSecond: Math.round((report.requests / report.durationMs) * 1000),
     cpuMicrosPerRequest: Math.round((cpuMicros / report.requests) * 10) / 10,
     p50Ms: thousandths(report.p50Ms),
@@ -74,24 +81,24 @@ export async function sendLoad(load: Child, job: LoadJob): Promise<LoadReport> {
   return report;
 }
 
-/** Of each round: the figure of one side's sample, at one concurrency. */
-function figures(rounds: readonly Round[], side: string, figure: string, concurrency?: number): number[] {
+/** Of each round: the figure of one side's sample, under one load. */
+function figures(rounds: readonly Round[], side: string, figure: string, offered?: Offered): number[] {
+  const isOf = (sample: Sample): boolean =>
+    offered === undefined || (sample["concurrency"] === offered.connections && sample["dueEachSecond"] === offered.dueEachSecond);
   return rounds.flatMap(({ samples }) =>
-    samples
-      .filter((sample) => sample.side === side && (concurrency === undefined || sample["concurrency"] === concurrency))
-      .map((sample) => Number(sample[figure])),
+    samples.filter((sample) => sample.side === side && isOf(sample)).map((sample) => Number(sample[figure])),
   );
 }
 
-/** Of each round: ours against theirs. */
+/** Of each round: ours against theirs, under one load where there are several. */
 export function pairs(
   rounds: readonly Round[],
   [ours, theirs]: readonly [Side, Side],
   figure: string,
-  concurrency?: number,
+  offered?: Offered,
 ): [number, number][] {
-  const other = figures(rounds, theirs.name, figure, concurrency);
-  return figures(rounds, ours.name, figure, concurrency).map((value, index) => [value, other[index] ?? Number.NaN]);
+  const other = figures(rounds, theirs.name, figure, offered);
+  return figures(rounds, ours.name, figure, offered).map((value, index) => [value, other[index] ?? Number.NaN]);
 }
 
 function thousandths(value: number): number {

@@ -46,7 +46,7 @@ async function run(platform: Platform, options: RunOptions): Promise<Outcome> {
       job: { url: portkey.url + path, headers: portkey.headers, body },
     };
     const bare: Side = { name: `bare, ${kind}`, pid: passThrough.pid, job: { url: passThrough.url + path, headers, body } };
-    const measured = await runSides([ours, theirs, bare], [concurrency], options);
+    const measured = await runSides([ours, theirs, bare], [{ connections: concurrency }], options);
     const against = (figure: string): number[] => pairs(measured, [ours, theirs], figure).map(([one, other]) => one / other);
     parts.push(
       atLeast(`rate against Portkey's, ${kind}`, median(against("ratePerSecond")), 10, "×"),

@@ -38,7 +38,7 @@ async function run(platform: Platform, options: RunOptions): Promise<Outcome> {
     { name: "puaboai-sdk", pid: gateway.pid, job: { url: gateway.url + path, headers, body } },
     { name: "bare pass-through", pid: passThrough.pid, job: { url: passThrough.url + path, headers, body } },
   ];
-  const rounds = await runSides(sides, [concurrency], options);
+  const rounds = await runSides(sides, [{ connections: concurrency }], options);
   const firstByte = pairs(rounds, sides, "firstByteP50Ms").map(([ours, theirs]) => ours - theirs);
   const merged = pairs(rounds, sides, "readsPerAnswer").map(([ours, theirs]) => theirs - ours);
   return {

@@ -35,7 +35,7 @@ async function run(platform: Platform, options: RunOptions): Promise<Outcome> {
   const answer = await (await fetch(url, { method: "POST", headers, body })).text();
   if (answer.split('"valid":true').length !== keysPerCall + 1) throw new Error(`not every key is valid: ${answer}`);
   const side: Side = { name: "pv-keys", pid: platform.keys.pid, job: { url, headers, body } };
-  const rounds = await runSides([side], [concurrency], options);
+  const rounds = await runSides([side], [{ connections: concurrency }], options);
   const samples = rounds.flatMap((round) => round.samples);
   const micros = samples.map(({ cpuMicrosPerRequest }) => cpuMicrosPerRequest / keysPerCall);
   for (const sample of samples) sample["keysPerSecond"] = sample.ratePerSecond * keysPerCall;

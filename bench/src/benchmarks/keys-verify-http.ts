@@ -37,7 +37,7 @@ async function run(platform: Platform, options: RunOptions): Promise<Outcome> {
     { name: "pv-keys", pid: platform.keys.pid, job: { url, headers, body } },
     { name: "bare node:http", pid: bare.pid, job: { url: `${bare.url}/v1/keys/verify`, headers, body } },
   ];
-  const rounds = await runSides(sides, [concurrency], options);
+  const rounds = await runSides(sides, [{ connections: concurrency }], options);
   const ratios = pairs(rounds, sides, "ratePerSecond").map(([ours, theirs]) => ours / theirs);
   return {
     parts: [atLeast("rate against bare node:http", median(ratios), bar, "×")],

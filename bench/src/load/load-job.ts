@@ -3,6 +3,8 @@ export interface LoadJob {
   headers: Record<string, string>;
   body: string;
   connections: number;
+  /** Requests that fall due each second, all connections together; without it each sends its next when its last is answered. */
+  dueEachSecond?: number;
   /** At most so long. */
   durationMs: number;
   /** At most so many; without it only the time ends it. */

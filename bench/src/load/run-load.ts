@@ -11,12 +11,18 @@ interface Counts {
   left: number;
 }
 
-/** Keeps `connections` requests under way until the time is over; each connection sends its next when its last is answered. */
+/** Keeps `connections` requests under way, or sends as many as fall due, until the time is over. */
 export async function runLoad(job: LoadJob): Promise<LoadReport> {
   const counts: Counts = { latencies: [], firstBytes: [], reads: [], errors: 0, left: job.requests ?? Infinity };
   const start = performance.now();
   const until = start + job.durationMs;
-  await Promise.all(Array.from({ length: job.connections }, () => runConnection(job, counts, until)));
+  const connections = Array.from({ length: job.connections }, (_, index) => {
+    const pace =
+      job.dueEachSecond === undefined ? undefined : { firstAt: start, everyMs: (job.connections / job.dueEachSecond) * 1000 };
+    if (pace) pace.firstAt += (pace.everyMs * index) / job.connections;
+    return runConnection(job, counts, { until, pace });
+  });
+  await Promise.all(connections);
   const durationMs = performance.now() - start;
   return {
     requests: counts.latencies.length,
@@ -29,11 +35,18 @@ export async function runLoad(job: LoadJob): Promise<LoadReport> {
   };
 }
 
-function runConnection(job: LoadJob, counts: Counts, until: number): Promise<void> {
+interface Times {
+  until: number;
+  /** When the requests of this connection fall due; without it: as soon as the last is answered. */
+  pace: { firstAt: number; everyMs: number } | undefined;
+}
+
+function runConnection(job: LoadJob, counts: Counts, { until, pace }: Times): Promise<void> {
   const { hostname, port } = new URL(job.url);
   const request = requestBytes(job);
   return new Promise((resolve) => {
     let sentAt = 0;
+    let dueAt = pace?.firstAt ?? 0;
     const socket: Socket = connect({ host: hostname, port: Number(port), noDelay: true });
     const send = (): void => {
       if (performance.now() >= until || counts.left <= 0) {
@@ -44,16 +57,26 @@ function runConnection(job: LoadJob, counts: Counts, until: number): Promise<voi
       sentAt = performance.now();
       socket.write(request);
     };
+    /** A request that an answer keeps from its time waits from that time on: a slow server does not choose when it is asked. */
+    const sendWhenDue = (): void => {
+      if (!pace) return send();
+      const due = dueAt;
+      dueAt += pace.everyMs;
+      const wait = due - performance.now();
+      if (wait > 0) return void setTimeout(send, wait);
+      send();
+      sentAt = due;
+    };
     const reader = answerReader({
       onBody: () => counts.firstBytes.push(performance.now() - sentAt),
       onAnswer: (status, reads) => {
         counts.latencies.push(performance.now() - sentAt);
         counts.reads.push(reads);
         if (status !== 200) counts.errors++;
-        send();
+        sendWhenDue();
       },
     });
-    socket.on("connect", send);
+    socket.on("connect", sendWhenDue);
     socket.on("data", (chunk: Buffer) => reader.push(chunk));
     socket.on("error", () => counts.errors++);
     socket.on("close", () => resolve());
