@@ -9,6 +9,7 @@ import { addMetricsRoute, addOperationsRoutes, createReadiness, type Stage } fro
 import { addProblemRoutes, addRootRoute } from "./public-routes.ts";
 import { addReference } from "./reference.ts";
 import { type App, defaultTimeouts, type Server, type ServerOptions, type Timeouts } from "./server-options.ts";
+import { refuseForeignPort, sharedPort } from "./several-processes.ts";
 
 interface Listener {
   app: App;
@@ -74,9 +75,10 @@ export async function buildServer(options: ServerOptions): Promise<Server> {
 
 async function listenOn(app: App, host: string, port: number): Promise<string> {
   await app.ready();
+  await refuseForeignPort(host, port);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   app.server.once("error", reject);
-  app.server.listen({ host, port }, resolve);
+  app.server.listen({ host, port, ...sharedPort() }, resolve);
   await promise;
   app.server.off("error", reject);
   const address = app.server.address() as AddressInfo;

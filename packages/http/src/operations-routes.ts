@@ -62,8 +62,7 @@ const healthAnswers = { 200: HealthReport, 503: HealthReport };
 
 export function addMetricsRoute(app: App, metrics: Metrics): void {
   app.get("/metrics", { config }, async (_request, reply) => {
-    const { registry } = metrics;
-    return reply.header("content-type", registry.contentType).send(await registry.metrics());
+    return reply.header("content-type", metrics.registry.contentType).send(await metrics.scrape());
   });
 }
 

@@ -1,6 +1,7 @@
 /** The life of a service's process; the only code that hears signals. */
 import { type Config, ConfigError, type ConfigSchema, loadConfig } from "@nexus/config";
 import { censorText, createLogger, flushLogger, type Logger } from "@nexus/telemetry";
+import { hearFirst, isFirst, runSeveral } from "./several-processes.ts";
 
 interface Running {
   close(): Promise<void>;
@@ -21,6 +22,8 @@ export interface MainOptions<S extends ConfigSchema> {
   rules?: (config: Config<S>) => readonly string[];
   /** Starts the service. If it throws, it has closed what it opened. */
   start(config: Config<S>, tools: MainTools): Promise<Running>;
+  /** How many processes share the ports; one unless told. */
+  processes?: (config: Config<S>) => number;
   /** After this a `close` that hangs is given up; 15,000 unless told. */
   closeDeadlineMs?: number;
 }
@@ -42,6 +45,12 @@ export async function runMain<S extends ConfigSchema>(options: MainOptions<S>): 
   }
   const level = (config as { NEXUS_LOG_LEVEL?: string }).NEXUS_LOG_LEVEL ?? "info";
   const logger = createLogger({ service: serviceName, level });
+  const count = options.processes?.(config) ?? 1;
+  if (count > 1 && isFirst()) {
+    // Each of the others gives up first, and says why.
+    const stopDeadlineMs = (options.closeDeadlineMs ?? usualCloseDeadlineMs) + 1000;
+    return runSeveral({ process, logger, count, stopDeadlineMs, exit: exitOf(process, logger) });
+  }
   const life = beginLife(options, logger);
   try {
     const running = await options.start(config, { logger, signal: life.signal });
@@ -58,15 +67,23 @@ interface Life {
   exit(code: number): Promise<void>;
 }
 
-function beginLife<S extends ConfigSchema>({ process, closeDeadlineMs = 15_000 }: MainOptions<S>, logger: Logger): Life {
-  const stop = new AbortController();
-  let running: Running | undefined;
-  let ending: { code: number } | undefined;
+const usualCloseDeadlineMs = 15_000;
 
-  const exit = async (code: number): Promise<void> => {
+/** Ends the process when its last lines are written. */
+function exitOf(process: NodeJS.Process, logger: Logger): Life["exit"] {
+  return async (code) => {
     await flushLogger(logger);
     process.exit(code);
   };
+}
+
+function beginLife<S extends ConfigSchema>(options: MainOptions<S>, logger: Logger): Life {
+  const { process, closeDeadlineMs = usualCloseDeadlineMs } = options;
+  const stop = new AbortController();
+  const exit = exitOf(process, logger);
+  let running: Running | undefined;
+  let ending: { code: number } | undefined;
+
   const closeAndExit = async (code: number): Promise<void> => {
     const guard = setTimeout(() => {
       logger.fatal({ event: "close_timeout", deadline_ms: closeDeadlineMs }, "closing took too long");
@@ -99,15 +116,19 @@ function beginLife<S extends ConfigSchema>({ process, closeDeadlineMs = 15_000 }
     else if (ending) ending.code = 1;
     else end(1);
   };
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => end(0));
+  const reload = (): void => void running?.reload?.().catch(crash);
+  // One of several may be told twice, by the first and by whoever tells all of a terminal or a unit; only the first grows impatient.
+  const endOnce = (code: number): void => void (ending || end(code));
+  const first = hearFirst({ stop: () => endOnce(0), reload, orphaned: () => endOnce(1) });
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => (first ? endOnce(0) : end(0)));
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
   return {
     signal: stop.signal,
     started: async (started) => {
       running = started;
-      const { reload } = started;
-      if (reload) process.on("SIGHUP", () => void reload().catch(crash));
+      if (started.reload) process.on("SIGHUP", reload);
+      first?.started();
       if (ending) await closeAndExit(ending.code);
     },
     exit,

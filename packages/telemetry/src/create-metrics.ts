@@ -9,11 +9,14 @@ import {
   Registry,
 } from "prom-client";
 import { type RequestObservation, requestDurations } from "./request-durations.ts";
+import { openScrape } from "./several-processes.ts";
 
 type Without<T> = Omit<T, "registers">;
 
 export interface Metrics {
   registry: Registry;
+  /** Prometheus text: of all processes where this is one of several behind a port. */
+  scrape(): Promise<string>;
   observeRequest(observation: RequestObservation): void;
   /** The one of that name, where there is one already: parts that are opened again go on counting. */
   counter<L extends string>(options: Without<CounterConfiguration<L>>): Counter<L>;
@@ -32,6 +35,7 @@ export function createMetrics(options: { service: string }): Metrics {
   const registers = [registry];
   return {
     registry,
+    scrape: openScrape(registry),
     observeRequest: requestDurations(registry),
     counter: <L extends string>(o: Without<CounterConfiguration<L>>) =>
       (registry.getSingleMetric(o.name) as Counter<L> | undefined) ?? new Counter({ ...o, registers }),

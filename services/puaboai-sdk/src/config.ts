@@ -71,6 +71,12 @@ export const configSchema = {
   }),
   PUABO_API_URL: url({ doc: "Where this service reaches puabo-api, for its signing keys.", default: "http://127.0.0.1:4000" }),
   PV_KEYS_INTERNAL_URL: url({ doc: "Private listener of pv-keys, which verifies API keys.", default: "http://127.0.0.1:13041" }),
+  NEXUS_PUABOAI_SDK_PROCESSES: integer({
+    doc: "How many processes answer on the two ports; 0: one for each core. Each has its own connections to PostgreSQL and its own caps and breakers, as a replica has. `npm start` runs one.",
+    default: 1,
+    min: 0,
+    max: 128,
+  }),
   NEXUS_VERSION: text({ doc: "Version shown at `/`.", default: "0.1.0", maxLength: 64 }),
 };
 

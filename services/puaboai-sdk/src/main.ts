@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { runMain } from "@nexus/http";
 import { configRules, configSchema, startService } from "./service.ts";
 
@@ -6,5 +7,6 @@ await runMain({
   serviceName: "puaboai-sdk",
   schema: configSchema,
   rules: configRules,
+  processes: (config) => config.NEXUS_PUABOAI_SDK_PROCESSES || availableParallelism(),
   start: (config, tools) => startService(config, { ...tools, environment: process.env }),
 });

@@ -18,6 +18,8 @@ export interface ServiceProcess {
   /** SIGSTOP: the process stands still, its sockets stay. */
   pause(): void;
   resume(): void;
+  /** SIGTERM, and waits for its end. @returns the exit code */
+  stop(): Promise<number | null>;
   /** SIGKILL, and waits for its end. */
   kill(): Promise<void>;
   /** On the same ports; resolves when it is ready, or at once with `untilReady: false`. */
@@ -88,6 +90,13 @@ class Service implements ServiceProcess {
 
   resume(): void {
     this.#child?.kill("SIGCONT");
+  }
+
+  async stop(): Promise<number | null> {
+    if (!this.#child || !this.isRunning()) throw new Error("it does not run");
+    const exited = once(this.#child, "exit");
+    this.#child.kill("SIGTERM");
+    return ((await exited) as [number | null])[0];
   }
 
   async kill(): Promise<void> {

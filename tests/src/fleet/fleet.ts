@@ -39,19 +39,24 @@ interface FleetOptions {
   blindSeconds?: number;
   /** The gateways keep their journals in one folder, as on one volume, and replay each other's. */
   sharesSpool?: boolean;
+  /** How many of each service; 3 unless told. */
+  replicas?: number;
+  /** Of each gateway, behind one port; 1 unless told. */
+  processes?: number;
 }
 
-export async function startFleet({ blindSeconds = 0, sharesSpool = false }: FleetOptions = {}): Promise<Fleet> {
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const { blindSeconds = 0, sharesSpool = false, replicas: count = 3, processes = 1 } = options;
   const scene = await openScene({ blindSeconds, sharesSpool });
   const replicas: Replica[] = [];
   try {
-    const numbers = [1, 2, 3];
+    const numbers = Array.from({ length: count }, (_, index) => index + 1);
     const keys = await all(
       numbers.map((n) => startKeysReplica(scene, `keys-${n}`)),
       replicas,
     );
     const gateways = await all(
-      numbers.map((n) => startGatewayReplica(scene, `gateway-${n}`, keys[n - 1]!)),
+      numbers.map((n) => startGatewayReplica(scene, `gateway-${n}`, { keys: keys[n - 1]!, processes })),
       replicas,
     );
     return fleetOf(scene, { keys, gateways, replicas });

@@ -50,7 +50,11 @@ export async function startKeysReplica(scene: Scene, name: string): Promise<Repl
   return replicaOf(service, { name, kind: "pv-keys", wires, check });
 }
 
-export async function startGatewayReplica(scene: Scene, name: string, keys: Replica): Promise<Replica> {
+export async function startGatewayReplica(
+  scene: Scene,
+  name: string,
+  { keys, processes }: { keys: Replica; processes: number },
+): Promise<Replica> {
   const wires = {
     postgres: await scene.wires.open(scene.database.ai.port),
     redis: await scene.wires.open(scene.redis.port),
@@ -67,6 +71,7 @@ export async function startGatewayReplica(scene: Scene, name: string, keys: Repl
       NEXUS_GATEWAY_CONFIG: scene.gatewaySettings,
       NEXUS_SPOOL_DIR: scene.spoolOf(name),
       NEXUS_FIND_LOCAL_MODELS: "false",
+      NEXUS_PUABOAI_SDK_PROCESSES: String(processes),
       PV_KEYS_INTERNAL_URL: `http://127.0.0.1:${wires.keys.port}`,
     }),
   });

@@ -93,6 +93,12 @@ const application: EnvField[] = [
     "Path of gateway.yaml inside the gateway's container, /etc/nexus/gateway.yaml, once there is one.",
     "",
   ),
+  setting(
+    "NEXUS_PUABOAI_SDK_PROCESSES",
+    "How many processes of the gateway share its port, 0 for one on each core.",
+    "1",
+    (value: string) => (/^\d{1,2}$/.test(value) ? undefined : "must be a whole number from 0 to 99"),
+  ),
   setting("NPM_REGISTRY", "Where the image build fetches npm packages from; empty for npm's own default.", "", (value: string) =>
     value === "" || URL.canParse(value) ? undefined : "must be a URL",
   ),
