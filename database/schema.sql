@@ -1213,6 +1213,10 @@ CREATE TABLE request_contents (
 CREATE INDEX request_contents_age_idx ON request_contents (organization_id, created_at);
 GRANT SELECT, INSERT, DELETE ON request_contents TO nexus_ai;
 
+-- 20261123T2045_note_requested_models.sql
+-- The model or route as the client named it; NULL in rows of earlier versions, and where the client named none.
+ALTER TABLE usage_events ADD COLUMN requested_model text;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1258,6 +1262,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1440_mark_hooked_calls.sql', 'cd7e847eae0bb99297c546a1af9e2dee4816e7c797edc0767c8ad0b9d49db2f5', 0),
   ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0),
   ('20261123T1480_fence_grants.sql', 'c60f7d62c7fa13bed6069b59967861f2ac798fd888b93461a1d40939185be6ca', 0),
-  ('20261123T1490_create_content_log.sql', '1be31aaeb71f90853583c4f1344a7312e5e9ad8183dcdbeee9071a61e90b41de', 0);
+  ('20261123T1490_create_content_log.sql', '1be31aaeb71f90853583c4f1344a7312e5e9ad8183dcdbeee9071a61e90b41de', 0),
+  ('20261123T2045_note_requested_models.sql', '288e8021a0e675fe833f8503b42dcfd4b71c3a485480ffd3a79447caa6a7ef0a', 0);
 
 COMMIT;

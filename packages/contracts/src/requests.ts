@@ -15,7 +15,9 @@ export const RequestsQuery = strictObject({
   organization_id: Type.Optional(Type.String({ maxLength: 64, description: "for administrators; the others see their own" })),
   key_id: Type.Optional(Id),
   user_id: Type.Optional(Id),
-  model: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: "of any attempt" })),
+  model: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: "of any attempt, or as the client named it: a route's name too" }),
+  ),
   provider: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: "of any attempt" })),
   outcome: Type.Optional(
     Type.Union(
@@ -43,6 +45,7 @@ const summary = {
   tags: Type.Array(Type.String()),
   endpoint: Type.String(),
   stream: Type.Boolean(),
+  requested_model: orNull(Type.String({ description: "as the client named it: a model or a route" })),
   model: Type.String({ description: "of the last attempt" }),
   provider: Type.String({ description: "of the last attempt" }),
   outcome: Type.String({ description: "of the last attempt" }),

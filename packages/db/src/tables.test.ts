@@ -343,6 +343,7 @@ const columns: Columns = {
     key_id: "uuid?",
     user_id: "uuid?",
     endpoint: "text",
+    requested_model: "text?",
     model: "text",
     provider: "text",
     upstream_model: "text",

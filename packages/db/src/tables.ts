@@ -215,6 +215,7 @@ export interface Tables extends KeyTables, ContentTables {
     key_id: string | null;
     user_id: string | null;
     endpoint: string;
+    requested_model: string | null;
     model: string;
     provider: string;
     upstream_model: string;

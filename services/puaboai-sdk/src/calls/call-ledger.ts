@@ -95,7 +95,9 @@ class Ledger implements CallLedger {
   }
 
   asked(name: string, stream: boolean): void {
-    this.#row.model = storableText(name, 200);
+    const named = storableText(name, 200);
+    this.#row.requestedModel = named === "" ? null : named;
+    this.#row.model = named;
     this.#row.stream = stream;
   }
 

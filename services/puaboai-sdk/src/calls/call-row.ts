@@ -20,6 +20,7 @@ export function emptyRow(origin: CallOrigin, now: number): UsageRow {
     keyId: payer.keyId,
     userId: payer.userId,
     endpoint: origin.endpoint,
+    requestedModel: null,
     model: "",
     provider: "",
     upstreamModel: "",

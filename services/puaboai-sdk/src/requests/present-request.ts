@@ -15,6 +15,7 @@ export function presentRequest(row: RequestRow): RequestSummary {
     tags: row.tags,
     endpoint: row.endpoint,
     stream: row.stream,
+    requested_model: row.requested_model,
     model: row.model,
     provider: row.provider,
     outcome: row.outcome,

@@ -84,6 +84,7 @@ test("the story of a request that fell back: both attempts with their budgets, t
     key_id: keyId,
     session: "run-7",
     client_request_id: "mine",
+    requested_model: "smart",
     model: "priced",
     provider: "fake",
     outcome: "ok",
@@ -93,6 +94,7 @@ test("the story of a request that fell back: both attempts with their budgets, t
     attempts: [
       {
         attempt: 1,
+        requested_model: "smart",
         model: "down",
         provider: "down",
         outcome: "error",
@@ -102,6 +104,7 @@ test("the story of a request that fell back: both attempts with their budgets, t
       },
       {
         attempt: 2,
+        requested_model: "smart",
         model: "priced",
         outcome: "ok",
         cost_nanos: "1020000",
@@ -195,6 +198,7 @@ test("the list is narrowed by each filter and read page by page", async () => {
   expect(await list("outcome=error")).toEqual([failed]);
   expect((await list("provider=down")).toSorted()).toEqual([failed, fallen].toSorted());
   expect((await list("model=priced")).toSorted()).toEqual([plain, inSession, fallen].toSorted());
+  expect(await list("model=smart")).toEqual([fallen]);
   expect((await list("min_cost_nanos=1020000")).toSorted()).toEqual([plain, inSession, fallen].toSorted());
   expect(await list("min_cost_nanos=1020001")).toEqual([]);
   expect(await list("min_cost_nanos=9999999999999999999")).toEqual([]);
@@ -256,6 +260,7 @@ test("a row of long ago has its story too", async () => {
     .execute();
   expect((await get(`/v1/requests/${toId("request", requestId)}`, key)).body).toMatchObject({
     outcome: "crash",
-    attempts: [{ budgets: [], price: null }],
+    requested_model: null,
+    attempts: [{ requested_model: null, budgets: [], price: null }],
   });
 });

@@ -29,6 +29,7 @@ export interface RequestRow {
   tags: string[];
   endpoint: string;
   stream: boolean;
+  requested_model: string | null;
   model: string;
   provider: string;
   outcome: string;
@@ -54,7 +55,7 @@ export async function listRequests(
     value === undefined ? sql`` : sql` AND ${condition(value)}`;
   const { rows } = await sql<RequestRow>`
     SELECT first.request_id, first.occurred_at, first.organization_id, first.key_id, first.user_id, first.session, first.tags,
-      first.endpoint, first.stream, last.model, last.provider, last.outcome, last.http_status, last.error_code, whole.attempts,
+      first.endpoint, first.stream, first.requested_model, last.model, last.provider, last.outcome, last.http_status, last.error_code, whole.attempts,
       whole.input_tokens, whole.output_tokens, whole.cost_nanos,
       (extract(epoch FROM last.occurred_at - first.occurred_at) * 1000)::integer + last.duration_ms AS duration_ms
     FROM usage_events first
@@ -75,7 +76,7 @@ export async function listRequests(
       ${when(filter.userId, (id) => sql`first.user_id = ${id}::uuid`)}
       ${when(filter.session, (name) => sql`first.session = ${name}`)}
       ${when(filter.tag, (tag) => sql`first.tags @> ARRAY[${tag}]`)}
-      ${when(filter.model, (model) => sql`${model} = ANY(whole.models)`)}
+      ${when(filter.model, (model) => sql`(first.requested_model = ${model} OR ${model} = ANY(whole.models))`)}
       ${when(filter.provider, (provider) => sql`${provider} = ANY(whole.providers)`)}
       ${when(filter.outcome, (outcome) => sql`last.outcome = ${outcome}`)}
       ${when(filter.minCost, (cost) => sql`whole.cost_nanos >= ${cost}`)}

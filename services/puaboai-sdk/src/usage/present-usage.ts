@@ -14,6 +14,7 @@ export function presentUsage(row: StoredUsage): UsageEvent {
     key_id: row.key_id === null ? null : toId("key", row.key_id),
     user_id: row.user_id === null ? null : toId("user", row.user_id),
     endpoint: row.endpoint,
+    requested_model: row.requested_model,
     model: row.model,
     provider: row.provider,
     upstream_model: row.upstream_model,

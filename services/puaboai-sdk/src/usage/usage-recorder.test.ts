@@ -206,6 +206,23 @@ test("what a killed process had begun is charged in full, what it had finished a
   await open(ai.db);
 });
 
+test("a replayed row tells the name that the client asked for, and that of an earlier version none", async () => {
+  const organizationId = newUuid();
+  const told = row({ organizationId, requestedModel: "smart", outcome: "crash" });
+  const { requestedModel: _, ...earlier } = row({ organizationId });
+  journal.append(told);
+  journal.append(earlier);
+  await die();
+  processId = newUuid();
+  expect(await replay()).toStrictEqual({ processes: 1, rows: 2 });
+  expect(Object.fromEntries((await rowsOf(organizationId)).map((r) => [r.request_id, r.requested_model]))).toStrictEqual({
+    [told.requestId]: "smart",
+    [earlier.requestId]: null,
+  });
+  expect(aside).toStrictEqual([]);
+  await open(ai.db);
+});
+
 test("the journal of a living process is left alone", async () => {
   const call = row({ outcome: "crash" });
   journal.append(call);

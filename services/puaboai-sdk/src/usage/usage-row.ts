@@ -22,6 +22,8 @@ export interface UsageRow {
     | "audio.speech"
     | "audio.transcriptions"
     | "audio.translations";
+  /** As the client named it: a model or a route; `null`: it named none. A journal of an earlier version does not tell it. */
+  requestedModel?: string | null;
   model: string;
   provider: string;
   upstreamModel: string;
