@@ -1217,6 +1217,10 @@ GRANT SELECT, INSERT, DELETE ON request_contents TO nexus_ai;
 -- The model or route as the client named it; NULL in rows of earlier versions, and where the client named none.
 ALTER TABLE usage_events ADD COLUMN requested_model text;
 
+-- 20261123T2050_tell_failures_of_providers.sql
+-- What happened at the provider in one word, and the status that it answered with; NULL in rows of earlier versions.
+ALTER TABLE usage_events ADD COLUMN failure text, ADD COLUMN upstream_status smallint;
+
 CREATE TABLE schema_migrations (
   name text PRIMARY KEY,
   checksum text NOT NULL,
@@ -1263,6 +1267,7 @@ INSERT INTO schema_migrations (name, checksum, duration_ms) VALUES
   ('20261123T1450_create_gateway_entries.sql', '82bf8df731d8193b37d8cce43b2f32d5fb21d5ccc5223488c589ce09888d8fd7', 0),
   ('20261123T1480_fence_grants.sql', 'c60f7d62c7fa13bed6069b59967861f2ac798fd888b93461a1d40939185be6ca', 0),
   ('20261123T1490_create_content_log.sql', '1be31aaeb71f90853583c4f1344a7312e5e9ad8183dcdbeee9071a61e90b41de', 0),
-  ('20261123T2045_note_requested_models.sql', '288e8021a0e675fe833f8503b42dcfd4b71c3a485480ffd3a79447caa6a7ef0a', 0);
+  ('20261123T2045_note_requested_models.sql', '288e8021a0e675fe833f8503b42dcfd4b71c3a485480ffd3a79447caa6a7ef0a', 0),
+  ('20261123T2050_tell_failures_of_providers.sql', '9da2ba44c61bda3aedccf84a1e0f8da076493b2f72f4a906fb10efc8b53238e4', 0);
 
 COMMIT;

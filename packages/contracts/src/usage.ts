@@ -33,6 +33,26 @@ const UsageUnits = strictObject({
   told_cost_nanos: Type.Optional(Type.Integer({ description: "what the provider says that the call cost" })),
 });
 
+/** What can happen at a provider, in one word; `docs/requests.md` has a line for each. */
+const upstreamTroubles = [
+  "refused",
+  "overloaded",
+  "server_error",
+  "no_connection",
+  "connection_broken",
+  "connect_timeout",
+  "first_byte_timeout",
+  "idle_timeout",
+  "total_timeout",
+  "bad_answer",
+  "error_in_answer",
+  "breaker_open",
+  "too_many_calls",
+  "no_secret",
+] as const;
+const UpstreamTrouble = Type.Union(upstreamTroubles.map((word) => Type.Literal(word)));
+export type UpstreamTrouble = (typeof upstreamTroubles)[number];
+
 export const UsageEvent = strictObject({
   request_id: Type.String({ description: "req_…: the x-request-id of the answer" }),
   attempt: Type.Integer(),
@@ -49,6 +69,8 @@ export const UsageEvent = strictObject({
   outcome: Type.String({ description: "ok, error, aborted, crash (charged in full), overrun (cost more than was set aside)" }),
   http_status: Nullable.integer,
   error_code: Nullable.text,
+  failure: Type.Union([UpstreamTrouble, Type.Null()], { description: "what happened at the provider, where it failed" }),
+  upstream_status: Type.Union([Type.Integer(), Type.Null()], { description: "as the provider answered; null: it did not" }),
   input_tokens: Type.Integer(),
   output_tokens: Type.Integer(),
   cached_input_tokens: Type.Integer({ description: "part of input_tokens" }),

@@ -351,6 +351,8 @@ const columns: Columns = {
     outcome: "text",
     http_status: "int2?",
     error_code: "text?",
+    failure: "text?",
+    upstream_status: "int2?",
     input_tokens: "int8",
     output_tokens: "int8",
     cached_input_tokens: "int8",

@@ -223,6 +223,8 @@ export interface Tables extends KeyTables, ContentTables {
     outcome: "ok" | "error" | "aborted" | "crash" | "overrun";
     http_status: number | null;
     error_code: string | null;
+    failure: string | null;
+    upstream_status: number | null;
     input_tokens: bigint;
     output_tokens: bigint;
     cached_input_tokens: Generated<bigint>;

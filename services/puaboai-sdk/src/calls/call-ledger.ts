@@ -1,9 +1,11 @@
 /** The account of one call: what is set aside for it, written down about it, and charged. */
+import type { UpstreamTrouble } from "@nexus/contracts/usage";
 import { type Clock, type NanoDollars, Problem, type RequestId } from "@nexus/core";
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
+import { troubleIn } from "../proxy/upstream-failure.ts";
 import type { ModelPrice } from "../settings/dated-prices.ts";
 import { priceDocument } from "../settings/price-document.ts";
 import { type Bound, boundCost, mostOutputWithin, priceOf, withSound } from "../settings/price.ts";
@@ -36,6 +38,8 @@ export interface CallEnd {
   outcome: "ok" | "error" | "aborted";
   httpStatus: number | null;
   errorCode?: string;
+  /** What happened at the provider, where that is why. */
+  failure?: UpstreamTrouble | undefined;
   /** The provider's figures, or ours; `bound`: nobody knows, so the most it can have been; `none`: nothing was consumed. */
   usage: { source: "provider" | "counted"; tokens: TokenUsage } | { source: "bound" | "none" };
 }
@@ -54,6 +58,8 @@ export interface CallLedger {
   begin(bound: Bound): Promise<void>;
   /** After a budget's refusal: the cap of each answer with which the call would cost so much at most, tokens. */
   outputWithin(amount: NanoDollars): number | undefined;
+  /** The provider has answered, with this status. */
+  answered(status: number): void;
   firstByte(): void;
   /** Charges the call and writes down how it ended; only the first end counts. Returns what it cost. */
   finish(end: CallEnd): NanoDollars;
@@ -129,6 +135,10 @@ class Ledger implements CallLedger {
     return outputWithin(this.#model?.price, this.#bound, amount);
   }
 
+  answered(status: number): void {
+    this.#row.upstreamStatus = status;
+  }
+
   firstByte(): void {
     if (this.#firstByteAt !== undefined) return;
     this.#firstByteAt = this.#deps.clock.monotonic();
@@ -154,9 +164,11 @@ class Ledger implements CallLedger {
     return this.#row.cost;
   }
 
-  refuse({ status, code }: Problem): void {
+  refuse(problem: Problem): void {
     if (this.#ended) return;
-    this.#close({ outcome: "error", httpStatus: status, errorCode: code, usageSource: "none", cost: 0n });
+    const { status, code } = problem;
+    const failure = troubleIn(problem) ?? null;
+    this.#close({ outcome: "error", httpStatus: status, errorCode: code, failure, usageSource: "none", cost: 0n });
     this.#record();
   }
 

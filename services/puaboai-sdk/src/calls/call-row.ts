@@ -28,6 +28,8 @@ export function emptyRow(origin: CallOrigin, now: number): UsageRow {
     outcome: "error",
     httpStatus: null,
     errorCode: null,
+    failure: null,
+    upstreamStatus: null,
     inputTokens: 0,
     outputTokens: 0,
     cachedInputTokens: 0,
@@ -61,13 +63,14 @@ function tokenColumns(tokens: TokenUsage) {
 }
 
 export function endColumns(
-  { outcome, httpStatus, errorCode, usage }: CallEnd,
+  { outcome, httpStatus, errorCode, failure, usage }: CallEnd,
   { tokens, charge, reserved }: { tokens: TokenUsage; charge: NanoDollars; reserved: NanoDollars },
 ): Partial<UsageRow> {
   return {
     outcome: charge > reserved ? "overrun" : outcome,
     httpStatus,
     errorCode: errorCode ?? null,
+    failure: failure ?? null,
     ...tokenColumns(tokens),
     usageSource: usage.source,
     cost: charge,

@@ -2,7 +2,7 @@ import { Problem } from "@nexus/core";
 import { scanObject } from "../json/scan-object.ts";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { isJson, mediaTypeOf, passingHeaders } from "../proxy/response-headers.ts";
-import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { troubleOf, UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { isObject, noTokens } from "../usage/token-usage.ts";
 import { growingBuffer } from "../wire/growing-buffer.ts";
 import { isObjectText, memberAt } from "../wire/member-at.ts";
@@ -53,7 +53,7 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
       gathered.push(chunk);
       if (gathered.size() > largestAnswer) {
         controls.abort();
-        fail(new UpstreamFailure("failed", true, { message: "the answer is too large" }));
+        fail(new UpstreamFailure("bad_answer", true, { message: "the answer is too large" }));
       }
       return true;
     },
@@ -61,10 +61,10 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
       const body = gathered.take() ?? Buffer.alloc(0);
       const end = endOf(call, head, body);
       const fault = end?.outcome === "ok" ? faultOf(call, end.usage, body) : undefined;
-      if (fault) return fail(new UpstreamFailure("failed", true, fault), fault.usage);
+      if (fault) return fail(new UpstreamFailure(fault.trouble, true, fault), fault.usage);
       const told = end && inClientsFormat(call, head, body);
       if (end && !told) {
-        fail(new UpstreamFailure("failed", true, { message: "an answer in another shape" }));
+        fail(new UpstreamFailure("bad_answer", true, { message: "an answer in another shape" }));
       } else if (end?.outcome === "ok" && told && call.hooks?.checkWhole) {
         checked = end;
         void sendChecked(call, head, { body: told, end, check: call.hooks.checkWhole, controls });
@@ -72,7 +72,7 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
         sendOn(call, head, { body: told, end }).then(controls.resolve, (cause: unknown) => fail(unsent(cause)));
       } else if (head.status >= 200 && head.status < 300) {
         const message = `an answer of type ${mediaTypeOf(head.headers) || "nothing"}`;
-        fail(new UpstreamFailure("failed", true, { message }));
+        fail(new UpstreamFailure("bad_answer", true, { message }));
       } else {
         controls.reject(refuse(call, head));
       }
@@ -94,7 +94,7 @@ export function collectAnswer(call: ForwardedCall, head: AnswerHead, controls: S
 }
 
 function unsent(cause: unknown): UpstreamFailure {
-  return new UpstreamFailure("failed", true, { message: "the answer could not be sent on", cause });
+  return new UpstreamFailure("bad_answer", true, { message: "the answer could not be sent on", cause });
 }
 
 /** A provider that has refused has done no work. */
@@ -108,7 +108,13 @@ function endOf(call: ForwardedCall, head: AnswerHead, body: Buffer): CallEnd | u
   if (!isJson(mediaTypeOf(headers)) || headers["content-encoding"] !== undefined) return undefined;
   if (status >= 200 && status < 300) return answeredEnd(call, status, body);
   if (status < 400 || status >= 500 || ourTrouble.has(status) || (call.mayFallBack && busy.has(status))) return undefined;
-  return { outcome: "error", httpStatus: status, errorCode: "upstream_refused", usage: { source: "none" } };
+  return {
+    outcome: "error",
+    httpStatus: status,
+    errorCode: "upstream_refused",
+    failure: troubleOf(status),
+    usage: { source: "none" },
+  };
 }
 
 function answeredEnd(call: ForwardedCall, status: number, body: Buffer): CallEnd {
@@ -132,18 +138,22 @@ function faultOf(
   call: ForwardedCall,
   usage: CallEnd["usage"],
   body: Buffer,
-): { message: string; usage?: CallEnd["usage"] } | undefined {
+): { trouble: "bad_answer" | "error_in_answer"; message: string; usage?: CallEnd["usage"] } | undefined {
   // Its figures are what a client would have paid for; but no client that waits for a stream can read it.
-  if (call.stream) return { message: "a whole answer where a stream was asked for", ...(isObjectText(body) ? { usage } : {}) };
+  if (call.stream) {
+    const message = "a whole answer where a stream was asked for";
+    return { trouble: "bad_answer", message, ...(isObjectText(body) ? { usage } : {}) };
+  }
   // Who found figures has read the text.
   if (usage.source === "provider" && usage.tokens.input > 0) return undefined;
   try {
     const { values } = scanObject(body, { wanted: looksFor });
     const error = values.get("error");
     const isError = error && body[error.start] === 0x7b && ![...answerNames].some((name) => values.has(name));
-    return isError ? { message: "an error with a status of success", usage: { source: "none" } } : undefined;
+    if (!isError) return undefined;
+    return { trouble: "error_in_answer", message: "an error with a status of success", usage: { source: "none" } };
   } catch (cause) {
-    if (cause instanceof Problem) return { message: "an answer that is no JSON object" };
+    if (cause instanceof Problem) return { trouble: "bad_answer", message: "an answer that is no JSON object" };
     throw cause;
   }
 }
@@ -201,7 +211,14 @@ function refuse(call: ForwardedCall, head: AnswerHead): Problem {
     cause: new Error(`the provider answered ${head.status}`),
     headers: typeof retryAfter === "string" && /^\d{1,6}$/.test(retryAfter) ? { "retry-after": retryAfter } : {},
   });
-  call.ledger.finish({ outcome: "error", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
+  const failure = troubleOf(head.status);
+  call.ledger.finish({
+    outcome: "error",
+    httpStatus: problem.status,
+    errorCode: problem.code,
+    failure,
+    usage: { source: "none" },
+  });
   return problem;
 }
 

@@ -23,6 +23,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
   const request = { path, body: call.body, headers: call.headers, requestId: call.ledger.requestId };
   const upstreamCall = call.model.upstream.post(request, {
     onHead(status, headers) {
+      call.ledger.answered(status);
       const controls = { resolve, reject, abort: () => upstreamCall.abort(), resume: () => upstreamCall.resume() };
       sink = openSink(call, { status, headers }, controls);
     },
@@ -42,7 +43,7 @@ export function forwardCall(call: ForwardedCall): Promise<void> {
     } catch (cause) {
       upstreamCall.abort();
       call.logRefusal({ provider: call.model.provider, err: cause }, "a provider's answer could not be read");
-      sink?.fail(new UpstreamFailure("failed", true, { message: "the answer could not be read", cause }));
+      sink?.fail(new UpstreamFailure("bad_answer", true, { message: "the answer could not be read", cause }));
       return true;
     }
   }

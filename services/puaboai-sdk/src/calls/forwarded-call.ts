@@ -56,6 +56,7 @@ export function failedEnd(call: ForwardedCall, failure: UpstreamFailure): CallEn
     outcome: "error",
     httpStatus: status,
     errorCode: code,
+    failure: failure.trouble,
     usage: failure.reached ? unknownUsage(call) : { source: "none" },
   };
 }

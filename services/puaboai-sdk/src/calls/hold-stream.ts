@@ -1,12 +1,12 @@
 import { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
-import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { framesIn } from "../wire/frames-in.ts";
 import { type SseState, sseTap } from "../wire/sse-tap.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
-import { endOf, faultAtEnd, graceMs, inClientsFormat, lastOf } from "./relay-stream.ts";
+import { brokenStream, endOf, faultAtEnd, graceMs, inClientsFormat, lastOf } from "./relay-stream.ts";
 
 /** Longest stream that is held, bytes of frames. */
 const longestHeld = 16 * 1024 * 1024;
@@ -27,7 +27,7 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
     controls.reject(problem);
   }
   const fail = (failure: UpstreamFailure): void => stop("error", failure.problem());
-  const failFor = (message: string): void => fail(new UpstreamFailure("failed", true, { message }));
+  const failFor = (message: string): void => fail(brokenStream(tap.state(), message));
 
   function take(frames: Buffer | undefined): void {
     if (frames) held.push(frames);

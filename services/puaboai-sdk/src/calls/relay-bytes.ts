@@ -25,7 +25,7 @@ export function relayBytes(
     return raw;
   }
 
-  function settle(end: Pick<CallEnd, "outcome" | "httpStatus" | "errorCode">): void {
+  function settle(end: Pick<CallEnd, "outcome" | "httpStatus" | "errorCode" | "failure">): void {
     isOver = true;
     const tokens = call.wire.findUsage(Buffer.alloc(0));
     call.ledger.finish({ ...end, usage: tokens ? { source: "counted", tokens } : { source: "bound" } });
@@ -51,7 +51,7 @@ export function relayBytes(
         call.ledger.finish(failedEnd(call, failure));
         return controls.reject(failure.problem());
       }
-      settle({ outcome: "error", httpStatus: head.status, errorCode: failure.problem().code });
+      settle({ outcome: "error", httpStatus: head.status, errorCode: failure.problem().code, failure: failure.trouble });
       breakOff(raw, controls);
     },
     abandon: () => {

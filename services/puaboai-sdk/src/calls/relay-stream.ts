@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import type { Problem } from "@nexus/core";
 import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
-import { UpstreamFailure } from "../proxy/upstream-failure.ts";
+import { troubleIn, UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { type SseState, sseTap } from "../wire/sse-tap.ts";
 import type { StreamHooks } from "./call-hooks.ts";
@@ -22,7 +22,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
   let isOver = false;
   let grace: NodeJS.Timeout | undefined;
 
-  function settle(outcome: CallEnd["outcome"], problem?: { status: number; code: string }): void {
+  function settle(outcome: CallEnd["outcome"], problem?: StreamEnd["problem"]): void {
     isOver = true;
     call.ledger.finish(endOf(call, tap.state(), { outcome, problem, isOut: client.isOut() }));
   }
@@ -58,7 +58,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
       const isLast = fault === undefined && (done || failed);
       if (isLast) return complete(joined([frames, lastOf(call, undefined, { hooks, isWhole: !failed })]));
       const flows = isUndecided() ? client.hold(frames) : client.write(frames);
-      if (fault !== undefined) fail(givenUp(controls, fault));
+      if (fault !== undefined) fail(givenUp(controls, tap.state(), fault));
       return flows;
     },
     end() {
@@ -67,7 +67,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
       const rest = inClientsFormat(call, tap.end());
       const { done, failed } = tap.state();
       const fault = faultAtEnd(tap.state(), isUndecided());
-      if (fault !== undefined) return fail(givenUp(controls, fault));
+      if (fault !== undefined) return fail(givenUp(controls, tap.state(), fault));
       complete(lastOf(call, rest, { hooks, isWhole: done && !failed }));
     },
     fail,
@@ -128,16 +128,25 @@ export function faultAtEnd(
 }
 
 /** Nothing more of this stream is wanted. */
-function givenUp(controls: SinkControls, message: string): UpstreamFailure {
+function givenUp(controls: SinkControls, state: SseState, message: string): UpstreamFailure {
   controls.abort();
-  return new UpstreamFailure("failed", true, { message });
+  return brokenStream(state, message);
+}
+
+/** A stream that is no answer: the provider said that it failed, or what it sent is none. */
+export function brokenStream({ failed, broken }: SseState, message: string): UpstreamFailure {
+  return new UpstreamFailure(failed && broken === undefined ? "error_in_answer" : "bad_answer", true, { message });
 }
 
 /** For a provider to end its connection after the end of its stream, in milliseconds. */
 export const graceMs = 1000;
 
 /** The provider said in its stream that it failed. */
-const lateFailure = { status: 200, code: "upstream_failed" };
+const lateFailure = {
+  status: 200,
+  code: "upstream_failed",
+  cause: new UpstreamFailure("error_in_answer", true, { message: "the stream ended with an error" }),
+};
 
 /** What a client reads, in its own format. */
 export function inClientsFormat({ translation }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
@@ -161,7 +170,7 @@ function joined(before: readonly (Buffer | undefined)[], last?: Buffer): Buffer 
 
 interface StreamEnd {
   outcome: CallEnd["outcome"];
-  problem: { status: number; code: string } | undefined;
+  problem: { status: number; code: string; cause?: unknown } | undefined;
   /** The head has gone to the client. */
   isOut: boolean;
 }
@@ -175,6 +184,7 @@ export function endOf(call: ForwardedCall, state: SseState, { outcome, problem, 
     // Once the head is out its status is 200, whatever follows.
     httpStatus: isOut ? 200 : (problem?.status ?? (outcome === "ok" ? 200 : null)),
     ...(reason === undefined ? {} : { errorCode: reason }),
+    failure: problem && troubleIn(problem),
     usage,
   };
 }

@@ -36,6 +36,8 @@ providers:
   fragile: { base_url: "${first.baseUrl}", breaker_failures: 3, breaker_open_ms: 400, ${both} }
   claude: { base_url: "${first.baseUrl}", allow_private_network: true, wire_formats: [anthropic-messages] }
   old: { base_url: "${second.baseUrl}", allow_private_network: true, takes_stream_options: false, output_cap_field: max_completion_tokens }
+  hasty: { base_url: "${first.baseUrl}", breaker_failures: 0, idle_timeout_ms: 150, total_timeout_ms: 800, ${both} }
+  narrow: { base_url: "${first.baseUrl}", max_concurrent: 1, breaker_failures: 0, ${both} }
   nowhere: { base_url: "http://127.0.0.1:1/v1", allow_private_network: true, breaker_failures: 0 }
 models:
   - { id: a, provider: one, ${limits}, price: ${price(10)} }
@@ -44,6 +46,8 @@ models:
   - { id: free-b, provider: two, ${limits}, price: free }
   - { id: claude, provider: claude, ${limits}, price: free }
   - { id: old, provider: old, ${limits}, price: ${price(10)} }
+  - { id: hasty, provider: hasty, ${limits}, price: free }
+  - { id: narrow, provider: narrow, ${limits}, price: free }
   - { id: gone, provider: nowhere, ${limits}, price: free }
 routes:
   smart: { targets: [a, b] }
@@ -77,7 +81,8 @@ async function attemptsOf(answer: Response, count: number) {
   return await waitFor(async () => {
     const rows = await scene.owner.db
       .selectFrom("usage_events")
-      .select(["attempt", "model", "provider", "outcome", "error_code", "cost_nanos", "reserved_nanos"])
+      .select(["attempt", "model", "provider", "outcome", "error_code", "failure", "upstream_status"])
+      .select(["cost_nanos", "reserved_nanos"])
       .where("request_id", "=", requestId)
       .where("outcome", "!=", "crash")
       .orderBy("attempt")
@@ -86,9 +91,11 @@ async function attemptsOf(answer: Response, count: number) {
   });
 }
 
-const tooBusy: UpstreamScript = (response) => {
-  response.writeHead(429, { "content-type": "application/json" }).end('{"error":{"message":"slow down"}}');
-};
+const jsonOf =
+  (status: number, body: object): UpstreamScript =>
+  (response) =>
+    void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+const tooBusy = jsonOf(429, { error: { message: "slow down" } });
 
 describe("an ordered route", () => {
   test("asks its first target, and no other one while that answers", async () => {
@@ -98,22 +105,26 @@ describe("an ordered route", () => {
     expect(await attemptsOf(answer, 1)).toMatchObject([{ attempt: 1, model: "a", outcome: "ok" }]);
   });
 
-  test.each<[string, UpstreamScript]>([
-    ["fails", htmlError(500)],
-    ["is too busy", tooBusy],
-    ["refuses our account", (response) => void response.writeHead(401, { "content-type": "application/json" }).end("{}")],
-    ["is silent", silence()],
-    ["answers no JSON", (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<p>hello")],
-    ["cuts the connection", (response) => void response.destroy()],
-  ])("goes on to the next when the first one %s, with an account and a price of its own", async (_, script) => {
+  test.each<[string, string, number | null, UpstreamScript]>([
+    ["fails", "server_error", 500, htmlError(500)],
+    ["has no room", "overloaded", 529, htmlError(529)],
+    ["is too busy", "overloaded", 429, tooBusy],
+    ["refuses our account", "refused", 401, jsonOf(401, {})],
+    ["is silent", "first_byte_timeout", null, silence()],
+    ["answers no JSON", "bad_answer", 200, htmlError(200)],
+    ["answers with an error", "error_in_answer", 200, jsonOf(200, { error: { message: "no" } })],
+    ["points elsewhere", "bad_answer", 302, htmlError(302)],
+    ["cuts the connection", "connection_broken", null, (response) => void response.destroy()],
+  ])("goes on to the next when the first one %s: %s, status %s, in an account of its own", async (_, failure, status, script) => {
     first.answerWith(script);
     const answer = await call("smart");
     expect(answer.status).toBe(200);
     expect(await answer.json()).toMatchObject({ choices: [{ message: { content: "hello" } }] });
     const [failed, good] = await attemptsOf(answer, 2);
-    expect(failed).toMatchObject({ attempt: 1, model: "a", provider: "one", outcome: "error" });
+    expect(failed).toMatchObject({ attempt: 1, model: "a", provider: "one", outcome: "error", failure, upstream_status: status });
     // 11 × 1,000 + 7 × 20,000 nano-dollars, at the second one's price.
     expect(good).toMatchObject({ attempt: 2, model: "b", provider: "two", outcome: "ok", cost_nanos: 151_000n });
+    expect(good).toMatchObject({ failure: null, upstream_status: 200 });
     expect(good!.reserved_nanos).toBeGreaterThan(failed!.reserved_nanos);
   });
 
@@ -124,6 +135,8 @@ describe("an ordered route", () => {
     const answer = await call("smart");
     expect([answer.status, second.received.length]).toEqual([400, 0]);
     expect(await answer.json()).toMatchObject({ error: { message: "bad tool" } });
+    const told = { error_code: "upstream_refused", failure: "refused", upstream_status: 400 };
+    expect(await attemptsOf(answer, 1)).toMatchObject([told]);
   });
 
   test("may name a model again to try it again, and the last failure is the one that is told", async () => {
@@ -132,9 +145,9 @@ describe("an ordered route", () => {
     const answer = await call("again");
     expect(answer.status).toBe(502);
     expect(await attemptsOf(answer, 3)).toMatchObject([
-      { model: "gone" },
-      { model: "gone" },
-      { model: "free-b", outcome: "error" },
+      { model: "gone", failure: "no_connection", upstream_status: null },
+      { model: "gone", failure: "no_connection" },
+      { model: "free-b", outcome: "error", failure: "overloaded", upstream_status: 503 },
     ]);
   });
 });
@@ -151,7 +164,10 @@ describe("a stream", () => {
     };
   };
 
-  test.each(["cut", "error"] as const)("that has told only its role may still begin elsewhere: %s", async (after) => {
+  test.each([
+    ["cut", "connection_broken"],
+    ["error", "error_in_answer"],
+  ] as const)("that has told only its role may still begin elsewhere: %s is %s", async (after, failure) => {
     first.answerWith(streaming(role, after));
     second.answerWith(chatStream({ texts: ["b1", "b2"] }));
     const answer = await call("smart", { stream: true });
@@ -160,7 +176,23 @@ describe("a stream", () => {
     expect(text).toContain("[DONE]");
     expect(text).not.toContain("overloaded");
     expect(text.match(/"role"/g)).toHaveLength(1);
-    expect(await attemptsOf(answer, 2)).toMatchObject([{ outcome: "error" }, { outcome: "ok", model: "b" }]);
+    expect(await attemptsOf(answer, 2)).toMatchObject([
+      { outcome: "error", failure, upstream_status: 200 },
+      { outcome: "ok", failure: null, model: "b" },
+    ]);
+  });
+
+  test.each([
+    ["error", "error_in_answer"],
+    ["cut", "connection_broken"],
+    ["silence", "idle_timeout"],
+    ["slowness", "total_timeout"],
+  ] as const)("that fails late says so in its row: %s is %s", async (after, failure) => {
+    const piece = role.replace('"content":""', '"content":"a1"');
+    first.answerWith(after === "slowness" ? chatStream({ texts: Array(40).fill("a"), delayMs: 50 }) : streaming(piece, after));
+    const answer = await call("hasty", { stream: true });
+    expect(await answer.text()).toMatch(/upstream_failed|upstream_timeout|overloaded/);
+    expect(await attemptsOf(answer, 1)).toMatchObject([{ outcome: "error", failure, upstream_status: 200 }]);
   });
 
   test("that has told anything is not begun again", async () => {
@@ -233,12 +265,25 @@ test("a provider that keeps failing is left alone, health says so, and it is tri
   expect(first.received).toHaveLength(3);
   const alone = await call("weak");
   expect([alone.status, alone.headers.get("retry-after")]).toEqual([503, "1"]);
+  expect(await attemptsOf(alone, 1)).toMatchObject([
+    { error_code: "unavailable", failure: "breaker_open", upstream_status: null },
+  ]);
   const health = (await (await fetch(`${gateway.url}/health`)).json()) as { status: string; checks: Record<string, unknown> };
   expect(health.status).toBe("warn");
   expect(health.checks["provider:fragile"]).toMatchObject([{ status: "warn", output: expect.stringContaining("open") }]);
   first.answerWith(chatAnswer());
   await waitFor(async () => (await call("weak")).status === 200);
   expect((await call("guarded")).status).toBe(200);
+});
+
+test("a provider with as many calls as it may have is not asked, and the row says so", async () => {
+  first.answerWith(chatStream({ texts: ["a", "b"], delayMs: 250 }));
+  const running = call("narrow", { stream: true });
+  await waitFor(() => first.received.length === 1);
+  const refused = await call("narrow");
+  expect(refused.status).toBe(503);
+  expect(await attemptsOf(refused, 1)).toMatchObject([{ error_code: "unavailable", failure: "too_many_calls" }]);
+  await (await running).text();
 });
 
 test("a key needs the name of the route and not those of its targets", async () => {

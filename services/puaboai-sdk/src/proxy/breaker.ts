@@ -2,7 +2,8 @@
  * Keeps calls away from a provider that fails: after several failures in a row it is left alone for a while, then one call tries
  * it. Those who have another target go there at once instead of waiting for a deadline.
  */
-import { type Clock, Problem } from "@nexus/core";
+import type { Clock } from "@nexus/core";
+import { notAsked } from "./upstream-failure.ts";
 
 export interface BreakerSettings {
   /** Failures in a row; 0: never opens. */
@@ -36,7 +37,7 @@ export function openBreaker(name: string, { failures, openMs }: BreakerSettings,
       const now = clock.monotonic();
       if (isOpen() && (trying || now < retryAt)) {
         const seconds = Math.max(1, Math.ceil((retryAt - now) / 1000));
-        throw new Problem("unavailable", `the provider ${name} keeps failing`, { headers: { "retry-after": String(seconds) } });
+        throw notAsked("breaker_open", `the provider ${name} keeps failing`, seconds);
       }
       const tries = isOpen();
       trying ||= tries;

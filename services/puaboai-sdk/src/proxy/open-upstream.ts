@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { assert, type Clock, Problem, systemClock } from "@nexus/core";
+import { assert, type Clock, systemClock } from "@nexus/core";
 import { type Dispatcher, Pool } from "undici";
 import type { ProviderDeadlines, ProviderSettings } from "../settings/provider-settings.ts";
 import { openBreaker } from "./breaker.ts";
@@ -7,7 +7,7 @@ import { deadlines } from "./deadlines.ts";
 import { isPrivateAddress } from "./private-address.ts";
 import { type HealthWatch, type ProviderHealth, watchHealth } from "./provider-health.ts";
 import { publicLookup } from "./public-lookup.ts";
-import { failureOf, UpstreamFailure } from "./upstream-failure.ts";
+import { failureOf, notAsked, UpstreamFailure } from "./upstream-failure.ts";
 
 /** Hears what comes back, in this order: head once, pieces, then end or failure once. Nothing after `abort`. */
 interface UpstreamReceiver {
@@ -78,7 +78,7 @@ export function openUpstream(
     health: () => watch.read(breaker.isOpen()),
     post({ path, body, requestId, headers: more }, receiver) {
       if (active >= settings.maxConcurrent) {
-        throw new Problem("unavailable", "too many calls to this provider", { headers: { "retry-after": "1" } });
+        throw notAsked("too_many_calls", "too many calls to this provider", 1);
       }
       const shown = credential ? secretHeader(settings, credential()) : [];
       // What the client says of itself goes before what the configuration says of every call.
@@ -118,7 +118,7 @@ function openPool({ origin, hostname }: URL, { allowsPrivateNetwork, maxConcurre
 
 function secretHeader({ auth, name }: ProviderSettings, secret: string | undefined): string[] {
   if (secret !== undefined) return [auth.header, auth.prefix + secret];
-  throw new Problem("unavailable", `the secret of the provider ${name} is not there yet`, { headers: { "retry-after": "2" } });
+  throw notAsked("no_secret", `the secret of the provider ${name} is not there yet`, 2);
 }
 
 /** Tells breaker and health what a provider's answer says of it. */
@@ -144,6 +144,8 @@ function judging(
   };
 }
 
+const passed = { "first byte": "first_byte_timeout", idle: "idle_timeout", total: "total_timeout" } as const;
+
 interface Exchange {
   receiver: UpstreamReceiver;
   deadlines: ProviderDeadlines;
@@ -155,7 +157,7 @@ function dispatch(pool: Pool, options: Dispatcher.DispatchOptions, exchange: Exc
   let controller: Dispatcher.DispatchController | undefined;
   let over = false;
   const clock = deadlines(exchange.deadlines, (which) => {
-    stop(new UpstreamFailure("timeout", controller !== undefined, { message: `the ${which} deadline passed` }));
+    stop(new UpstreamFailure(passed[which], controller !== undefined, { message: `the ${which} deadline passed` }));
   });
 
   function finish(): boolean {

@@ -99,6 +99,8 @@ test("the story of a request that fell back: both attempts with their budgets, t
         provider: "down",
         outcome: "error",
         error_code: "upstream_failed",
+        failure: "no_connection",
+        upstream_status: null,
         cost_nanos: "0",
         started_ms: 0,
       },
@@ -107,6 +109,8 @@ test("the story of a request that fell back: both attempts with their budgets, t
         requested_model: "smart",
         model: "priced",
         outcome: "ok",
+        failure: null,
+        upstream_status: 200,
         cost_nanos: "1020000",
         price: { source: "test", effective: "2026-01-01" },
         budgets: [
@@ -261,6 +265,6 @@ test("a row of long ago has its story too", async () => {
   expect((await get(`/v1/requests/${toId("request", requestId)}`, key)).body).toMatchObject({
     outcome: "crash",
     requested_model: null,
-    attempts: [{ requested_model: null, budgets: [], price: null }],
+    attempts: [{ requested_model: null, failure: null, upstream_status: null, budgets: [], price: null }],
   });
 });

@@ -22,6 +22,8 @@ export function presentUsage(row: StoredUsage): UsageEvent {
     outcome: row.outcome,
     http_status: row.http_status,
     error_code: row.error_code,
+    failure: row.failure as UsageEvent["failure"],
+    upstream_status: row.upstream_status,
     input_tokens: Number(row.input_tokens),
     output_tokens: Number(row.output_tokens),
     cached_input_tokens: Number(row.cached_input_tokens),

@@ -206,19 +206,23 @@ test("what a killed process had begun is charged in full, what it had finished a
   await open(ai.db);
 });
 
-test("a replayed row tells the name that the client asked for, and that of an earlier version none", async () => {
+test("a replayed row tells the name that the client asked for and what failed, and that of an earlier version neither", async () => {
   const organizationId = newUuid();
-  const told = row({ organizationId, requestedModel: "smart", outcome: "crash" });
+  const told = row({ organizationId, requestedModel: "smart", failure: "overloaded", upstreamStatus: 529 });
   const { requestedModel: _, ...earlier } = row({ organizationId });
   journal.append(told);
   journal.append(earlier);
   await die();
   processId = newUuid();
   expect(await replay()).toStrictEqual({ processes: 1, rows: 2 });
-  expect(Object.fromEntries((await rowsOf(organizationId)).map((r) => [r.request_id, r.requested_model]))).toStrictEqual({
-    [told.requestId]: "smart",
-    [earlier.requestId]: null,
-  });
+  const stored = (await rowsOf(organizationId)).map((r) => [r.request_id, r.requested_model, r.failure, r.upstream_status]);
+  expect(stored).toHaveLength(2);
+  expect(stored).toEqual(
+    expect.arrayContaining([
+      [told.requestId, "smart", "overloaded", 529],
+      [earlier.requestId, null, null, null],
+    ]),
+  );
   expect(aside).toStrictEqual([]);
   await open(ai.db);
 });

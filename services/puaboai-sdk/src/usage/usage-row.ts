@@ -1,3 +1,4 @@
+import type { UpstreamTrouble } from "@nexus/contracts/usage";
 import type { NanoDollars } from "@nexus/core";
 import { sharedJson, withMembers } from "../json/shared-json.ts";
 import type { Units } from "./units.ts";
@@ -31,6 +32,9 @@ export interface UsageRow {
   outcome: "ok" | "error" | "aborted" | "crash" | "overrun";
   httpStatus: number | null;
   errorCode: string | null;
+  /** What happened at the provider, and the status that it answered with. A journal of an earlier version tells neither. */
+  failure?: UpstreamTrouble | null;
+  upstreamStatus?: number | null;
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;

@@ -9,13 +9,13 @@ import type { UsageRow } from "./usage-row.ts";
 /** The columns of a row as they travel, in one JSON parameter: the statement's text is the same for any number of rows. */
 const columns =
   sql.raw(`occurred_at timestamptz, request_id uuid, attempt smallint, organization_id uuid, key_id uuid, user_id uuid,
-  endpoint text, requested_model text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text,
+  endpoint text, requested_model text, model text, provider text, upstream_model text, stream boolean, outcome text, http_status smallint, error_code text, failure text, upstream_status smallint,
   input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint, units jsonb, usage_source text,
   cost_nanos bigint, account_ids uuid[], budget_decision jsonb, session text, tags text[], reserved_nanos bigint, price jsonb, duration_ms integer, first_byte_ms integer,
   cached_answer boolean, guardrail text, guardrail_action text, client_request_id text, trace_id text`);
 const names =
   sql.raw(`occurred_at, request_id, attempt, organization_id, key_id, user_id, endpoint, requested_model, model, provider, upstream_model,
-  stream, outcome, http_status, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, units, usage_source,
+  stream, outcome, http_status, error_code, failure, upstream_status, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens, units, usage_source,
   cost_nanos, account_ids, budget_decision, session, tags, reserved_nanos, price, duration_ms, first_byte_ms,
   cached_answer, guardrail, guardrail_action, client_request_id, trace_id`);
 
@@ -91,6 +91,8 @@ function rowDocument(row: UsageRow): Record<string, unknown> {
     outcome: row.outcome,
     http_status: row.httpStatus,
     error_code: row.errorCode,
+    failure: row.failure ?? null,
+    upstream_status: row.upstreamStatus ?? null,
     input_tokens: row.inputTokens,
     output_tokens: row.outputTokens,
     cached_input_tokens: row.cachedInputTokens,
