@@ -23,7 +23,7 @@ interface RecorderOptions {
   setAside: (row: UsageRow, error: unknown) => void;
 }
 
-const longestWaitMs = 50;
+const longestWaitMs = 5;
 const mostRows = 500;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
