@@ -60,11 +60,11 @@ export async function buildApp(deps: Deps): Promise<Server> {
   addUsageRoutes(server.published, { ...shared, recorder: usage.recorder });
   addUsageSummaryRoutes(server.published, { ...shared, recorder: usage.recorder });
   addRequestRoutes(server.published, { ...shared, recorder: usage.recorder });
-  const budgets = { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, logger };
+  const { catalogue, priceBook } = deps;
+  const budgets = { ...shared, feed: deps.verifier.feed, budgets: deps.budgets, catalogue, logger };
   addBudgetRoutes(server.published, budgets);
   addCreditRoutes(server.published, budgets);
   addOwnBudgetRoutes(server.published, budgets);
-  const { catalogue, priceBook } = deps;
   const changes = { ...shared, verifier: deps.verifier };
   addPriceRoutes(server.published, { ...changes, catalogue, priceBook });
   addContentLogRoutes(server.published, { ...changes, contents: deps.contents });

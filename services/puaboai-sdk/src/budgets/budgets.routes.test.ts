@@ -44,6 +44,8 @@ models:
     context_tokens: 8000
     max_output_tokens: 1000
     price: { unit: usd_per_million_tokens, input: "1", output: "10", source: test, effective: 2026-01-01 }
+routes:
+  cheapest: { targets: [priced] }
 `;
   const env = {
     ...scene.environment,
@@ -66,7 +68,7 @@ afterAll(async () => {
 
 interface Answer {
   status: number;
-  body: Record<string, unknown> & { data: Record<string, unknown>[]; errors: { pointer: string }[] };
+  body: Record<string, unknown> & { data: Record<string, unknown>[]; errors: { pointer: string; detail: string }[] };
 }
 async function ask(method: string, path: string, body?: unknown, bearer = admin): Promise<Answer> {
   const answer = await fetch(gateway.url + path, {
@@ -290,10 +292,21 @@ test.each([
   [{ level: "organization", limit_nanos: "-1" }, "/limit_nanos"],
   [{ level: "organization", alert_percents: [0] }, "/alert_percents/0"],
   [{ level: "credit" }, "/level"],
+  [{ level: "model", subject: "prized" }, "/subject"],
 ])("a budget of %j is refused by its field", async (body, pointer) => {
   const { organizationId } = await scene.issueKey();
   const answer = await ask("POST", "/v1/admin/budgets", { organization_id: organizationId, limit_nanos: "1", ...body });
   expect([answer.status, answer.body.errors[0]?.pointer]).toEqual([422, pointer]);
+});
+
+test("a budget of a name that no model has is told the nearest, one of a route what it stands for; * is every model", async () => {
+  const { organizationId } = await scene.issueKey();
+  const make = (subject: string) =>
+    ask("POST", "/v1/admin/budgets", { organization_id: organizationId, level: "model", limit_nanos: "1", subject });
+  const told = async (subject: string) => (await make(subject)).body.errors[0]?.detail;
+  expect(await told("prized")).toBe("is no model of this gateway; the nearest is priced");
+  expect(await told("cheapest")).toBe("is a route and no model; it stands for priced");
+  expect((await make("*")).status).toBe(201);
 });
 
 test("a second budget for the same subject and period conflicts, and an unknown organization is not found", async () => {

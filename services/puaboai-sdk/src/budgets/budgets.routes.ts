@@ -10,7 +10,10 @@ import {
 import { decodeCursor, encodeCursor } from "@nexus/db";
 import { type App, type FastifyRequest, personOf, requestContext } from "@nexus/http";
 import type { Logger } from "@nexus/telemetry";
+import type { Catalogue } from "../catalogue/catalogue.ts";
+import { requireModel } from "../catalogue/require-name.ts";
 import { addAccountRoutes } from "./accounts.routes.ts";
+import { each } from "./budget.ts";
 import { type BudgetRow, findBudget, listBudgets } from "./budgets.store.ts";
 import type { Budgets } from "./budgets.ts";
 import {
@@ -29,6 +32,7 @@ import { readLimit, readPeriod, readSubject } from "./read-budget.ts";
 export interface BudgetRouteDeps extends ChangeDeps {
   cursorSecret: Buffer;
   budgets: Pick<Budgets, "release">;
+  catalogue: Pick<Catalogue, "all" | "routes">;
   logger: Pick<Logger, "warn">;
 }
 
@@ -107,6 +111,8 @@ function addChangingRoutes(app: App, deps: BudgetRouteDeps): void {
         period: readPeriod(level, period),
         limit: readLimit(request.body.limit_nanos),
       };
+      // A budget of no model would bound nothing.
+      if (level === "model" && terms.subject !== each) requireModel(deps.catalogue, { pointer: "/subject", name: terms.subject });
       const budget = await createBudget(
         deps,
         { organizationId, level, enforcement, alertPercents, ...terms },

@@ -3,18 +3,26 @@ import type { ProblemDocument } from "@nexus/contracts/common";
 import * as contract from "@nexus/contracts/freezes";
 import { Problem, problemCatalogue, type ProblemCode } from "@nexus/core";
 import { type App, type FastifyRequest, personOf, type ServiceClient } from "@nexus/http";
+import { requireModel, requireProvider } from "../catalogue/require-name.ts";
+import type { Generation, LiveConfiguration } from "../configuration/live-configuration.ts";
 
 const tags = ["kill switch"];
 const config = { permission: "admin" } as const;
 const response = { 200: contract.FreezeAnswer, 202: contract.FreezeAnswer };
 
-export function addAdminFreezeRoutes(app: App, { pvKeys }: { pvKeys: ServiceClient }): void {
+interface AdminFreezeDeps {
+  pvKeys: ServiceClient;
+  configuration: Pick<LiveConfiguration, "current">;
+}
+
+export function addAdminFreezeRoutes(app: App, { pvKeys, configuration }: AdminFreezeDeps): void {
   app.route({
     method: "POST",
     url: "/v1/admin/freeze",
     config,
     schema: { summary: "Refuse something everywhere until it is thawed", tags, body: contract.FreezeRequest, response },
     handler: async (request, reply) => {
+      requireTarget(configuration.current, request.body);
       const { status, answer } = await handOn(pvKeys, "/v1/freeze", request);
       return reply.code(status).send(answer);
     },
@@ -29,6 +37,19 @@ export function addAdminFreezeRoutes(app: App, { pvKeys }: { pvKeys: ServiceClie
       return reply.code(status).send(answer);
     },
   });
+}
+
+/** Whoever misspells a model in an emergency must not be told that it is frozen. @throws Problem `invalid_request` */
+function requireTarget({ offer }: Generation, { kind, target }: contract.FreezeRequest): void {
+  if (target === undefined) return;
+  const written = { pointer: "/target", name: target };
+  if (kind === "model") requireModel(offer.catalogue, written);
+  if (kind === "provider") requireProvider(providersOf(offer), written);
+}
+
+/** Those of the configuration, and the one that answers by itself. */
+function providersOf({ upstreams, catalogue }: Generation["offer"]): Set<string> {
+  return new Set([...upstreams.keys(), ...catalogue.all().map(({ provider }) => provider)]);
 }
 
 /** @throws Problem what pv-keys refused it with, or `unavailable` when it does not answer */
