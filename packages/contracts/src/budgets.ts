@@ -73,7 +73,11 @@ export const Budget = strictObject({
     ...Nanos,
     description: "spent in the window that is open; 0 with the subject `*`: see its accounts",
   }),
-  granted_nanos: Type.String({ ...Nanos, description: "set aside for calls under way" }),
+  granted_nanos: Type.String({
+    ...Nanos,
+    description: "held by gateway processes: for calls under way, and in reserve for the next ones",
+  }),
+  available_nanos: Type.String({ ...Nanos, description: "limit − settled − granted, at least 0; 0 while it is frozen" }),
   alert_percents: Type.Array(Type.Integer()),
   resets_at: Type.Union([Timestamp, Type.Null()]),
   frozen_at: Type.Union([Timestamp, Type.Null()], {

@@ -71,7 +71,10 @@ const DecidedBudget = strictObject({
   enforcement: Type.String(),
   limit_nanos: Nanos,
   settled_nanos: Type.String({ ...Nanos, description: "spent, as the gateway process knew it then" }),
-  granted_nanos: Type.String({ ...Nanos, description: "set aside by all processes, as it knew it then" }),
+  granted_nanos: Type.String({
+    ...Nanos,
+    description: "held by all gateway processes, for calls under way and in reserve, as it knew it then",
+  }),
   window_start: orNull(Timestamp),
   resets_at: orNull(Timestamp),
 });

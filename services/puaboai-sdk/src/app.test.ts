@@ -402,11 +402,17 @@ test("an organization without a budget may spend nothing, and free models need n
   expect(await errorOf(answer)).toMatchObject({
     code: "budget_exceeded",
     type: "insufficient_quota",
+    budget_id: null,
     level: "organization",
+    subject: null,
+    period: "total",
     limit_nanos: "0",
     settled_nanos: "0",
     granted_nanos: "0",
-    needed_nanos: expect.stringMatching(/^\d+$/),
+    needed_nanos: expect.stringMatching(/^[1-9]\d*$/),
+    available_nanos: "0",
+    resets_at: null,
+    frozen_at: null,
   });
   expect(provider.received).toHaveLength(0);
   expect((await chat({ model: "free" })).status).toBe(200);
@@ -482,6 +488,7 @@ test("administrators set budgets, each change with its audit entry; others may n
     limit_nanos: "7000",
     settled_nanos: "0",
     granted_nanos: "0",
+    available_nanos: "7000",
     organization_id: organizationId,
   });
   expect((await get(`/v1/admin/budgets/${organizationId}`, admin)).status).toBe(200);

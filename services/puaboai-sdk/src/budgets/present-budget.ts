@@ -15,11 +15,18 @@ export function presentBudget(budget: BudgetRow): Budget {
     limit_nanos: budget.limit.toString(),
     settled_nanos: budget.settled.toString(),
     granted_nanos: budget.granted.toString(),
+    available_nanos: availableOf(budget).toString(),
     alert_percents: [...budget.alertPercents],
     resets_at: budget.resetsAt?.toISOString() ?? null,
     frozen_at: budget.frozenAt?.toISOString() ?? null,
     updated_at: budget.updatedAt.toISOString(),
   };
+}
+
+/** What no call has spent and no process holds: a limit may have been lowered below that. */
+function availableOf({ limit, settled, granted, frozenAt }: BudgetRow): bigint {
+  const left = frozenAt === null ? limit - settled - granted : 0n;
+  return left > 0n ? left : 0n;
 }
 
 /** A stored subject as the API writes it; `null`: it has none. */

@@ -62,7 +62,7 @@ export class Purse {
   /** The same, asking PostgreSQL. @throws Problem `budget_exceeded` where nobody has given the organization a budget */
   async openAccounts(deps: BlockDeps, charge: Charge): Promise<readonly Account[]> {
     const { payer, model } = charge;
-    const charged = chargedBudgets(await this.#readBudgets(deps, charge), payer, model);
+    const charged = chargedBudgets(await this.#readBudgets(deps, charge), charge);
     await this.#openMissing(deps, charged);
     const accounts = charged.map((one) => {
       const account = this.#accounts.get(nameOf(one));
@@ -159,8 +159,8 @@ export class Purse {
 }
 
 /** @throws Problem `budget_exceeded` when the key is charged to a budget that is not there */
-function chargedBudgets(budgets: readonly Budget[], payer: Payer, model: string): Charged[] {
-  for (const id of payer.budgetIds) if (!budgets.some((budget) => budget.id === id)) throw refuseUnknownBudget(id);
+function chargedBudgets(budgets: readonly Budget[], { payer, model, amount }: Charge): Charged[] {
+  for (const id of payer.budgetIds) if (!budgets.some((budget) => budget.id === id)) throw refuseUnknownBudget(id, amount);
   return budgets.flatMap((budget) => chargedSubjects(budget, payer, model).map((subject) => ({ budget, subject })));
 }
 

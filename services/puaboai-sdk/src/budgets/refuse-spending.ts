@@ -1,7 +1,11 @@
 import { type NanoDollars, Problem, toId } from "@nexus/core";
 import type { Account } from "./account.ts";
+import { subjectText } from "./present-budget.ts";
 
-/** 402 with what a program needs to know: level, limit, settled, granted, needed, and when there is money again. */
+/**
+ * 402 with what a program needs to know: level, limit, settled, granted, needed, and when there is money again. Every one of its
+ * members is always there, so that nobody has to ask which.
+ */
 export function refuseSpending(
   needed: NanoDollars,
   account: Pick<Account, "budget" | "figures" | "subject" | "resetsAt"> | undefined,
@@ -10,15 +14,7 @@ export function refuseSpending(
 ): Problem {
   if (!account) {
     return new Problem("budget_exceeded", "The organization has no budget. An administrator can set one.", {
-      extensions: {
-        level: "organization",
-        period: "total",
-        limit_nanos: "0",
-        settled_nanos: "0",
-        granted_nanos: "0",
-        needed_nanos: needed.toString(),
-        available_nanos: "0",
-      },
+      extensions: { ...nothingToSpend(needed), level: "organization", period: "total" },
     });
   }
   const { budget, figures, subject, resetsAt } = account;
@@ -29,7 +25,7 @@ export function refuseSpending(
     extensions: {
       budget_id: toId("budget", budget.id),
       level: budget.level,
-      ...(subject || budget.subject ? { subject: subject || budget.subject } : {}),
+      subject: subjectText(budget.level, subject || budget.subject),
       period: budget.period,
       limit_nanos: budget.limit.toString(),
       settled_nanos: figures.settled.toString(),
@@ -37,9 +33,26 @@ export function refuseSpending(
       needed_nanos: needed.toString(),
       available_nanos: available.toString(),
       resets_at: resetsAt?.toISOString() ?? null,
-      ...(budget.frozenAt ? { frozen_at: budget.frozenAt.toISOString() } : {}),
+      frozen_at: budget.frozenAt?.toISOString() ?? null,
     },
   });
+}
+
+/** There is no budget that could say more. */
+function nothingToSpend(needed: NanoDollars) {
+  return {
+    budget_id: null,
+    level: null,
+    subject: null,
+    period: null,
+    limit_nanos: "0",
+    settled_nanos: "0",
+    granted_nanos: "0",
+    needed_nanos: needed.toString(),
+    available_nanos: "0",
+    resets_at: null,
+    frozen_at: null,
+  };
 }
 
 const names = {
@@ -54,8 +67,13 @@ const names = {
 } as const;
 
 /** The key is charged to a budget that its organization does not have: whoever took it away did not mean "without bound". */
-export function refuseUnknownBudget(uuid: string): Problem {
+export function refuseUnknownBudget(uuid: string, needed: NanoDollars): Problem {
   return new Problem("budget_exceeded", "The key is charged to a budget that is not there any more. Change its budget_ids.", {
-    extensions: { budget_id: toId("budget", uuid), limit_nanos: "0", settled_nanos: "0", granted_nanos: "0" },
+    extensions: { ...nothingToSpend(needed), budget_id: toId("budget", uuid) },
   });
+}
+
+/** Nobody has given the organization a budget, and nothing else was wrong. */
+export function lacksEveryBudget(error: unknown): boolean {
+  return error instanceof Problem && error.code === "budget_exceeded" && error.extensions["budget_id"] === null;
 }

@@ -1,5 +1,5 @@
 import { openAuditWriter } from "@nexus/audit";
-import { type Clock, newId, newUuid, systemClock } from "@nexus/core";
+import { type Clock, newId, newUuid, systemClock, toId } from "@nexus/core";
 import { type Database, openDatabase } from "@nexus/db";
 import { createTestDatabase, type TestDatabase, waitFor } from "@nexus/testing";
 import { sql } from "kysely";
@@ -166,6 +166,8 @@ test("the budget that does not suffice is named, with its window, and nothing is
       settled_nanos: "100",
       granted_nanos: "0",
       needed_nanos: "51",
+      available_nanos: "50",
+      frozen_at: null,
     },
   });
   const { resets_at: resetsAt } = (refusal as { extensions: { resets_at: string } }).extensions;
@@ -369,7 +371,29 @@ test("a key that is charged to a budget which is not there may spend nothing", a
   const gone = newUuid();
   await expect(budgets.reserve(wanted(organizationId, 1n, { budgetIds: [gone] }))).rejects.toMatchObject({
     code: "budget_exceeded",
-    extensions: { budget_id: `bud_${gone}` },
+    extensions: {
+      budget_id: `bud_${gone}`,
+      level: null,
+      subject: null,
+      period: null,
+      limit_nanos: "0",
+      settled_nanos: "0",
+      granted_nanos: "0",
+      needed_nanos: "1",
+      available_nanos: "0",
+      resets_at: null,
+      frozen_at: null,
+    },
+  });
+});
+
+test.each(["*", "their own"])("a person's budget that does not suffice names them as the API does: %s", async (whose) => {
+  const organizationId = await makeOrganization();
+  const userId = newUuid();
+  await make(organizationId, { level: "user", subject: whose === "*" ? "*" : userId, limit: 10n });
+  const { budgets } = open();
+  await expect(budgets.reserve(wanted(organizationId, 11n, { userId }))).rejects.toMatchObject({
+    extensions: { level: "user", subject: toId("user", userId), available_nanos: "10" },
   });
 });
 

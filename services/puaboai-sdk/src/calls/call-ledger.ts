@@ -3,6 +3,7 @@ import type { UpstreamTrouble } from "@nexus/contracts/usage";
 import { type Clock, type NanoDollars, Problem, type RequestId } from "@nexus/core";
 import type { Payer } from "../budgets/budget.ts";
 import type { Budgets, Reservation } from "../budgets/budgets.ts";
+import { lacksEveryBudget } from "../budgets/refuse-spending.ts";
 import type { Model } from "../catalogue/catalogue.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { troubleIn } from "../proxy/upstream-failure.ts";
@@ -224,7 +225,7 @@ function setAside(
   const tell = (reservation: Reservation): Reservation => {
     if (price === "unknown" && reservation.isHard) {
       reservation.settle(0n);
-      throw new Problem("price_unknown", `Nobody has said what ${id} costs, so no hard budget can pay for it.`);
+      throw unpriced(id);
     }
     row.accountIds = reservation.accountIds;
     row.budgetDecision = reservation.decision;
@@ -233,7 +234,15 @@ function setAside(
     return reservation;
   };
   const reserved = deps.budgets.reserve({ payer, model: id, amount, requestId });
-  return reserved instanceof Promise ? reserved.then(tell) : tell(reserved);
+  if (!(reserved instanceof Promise)) return tell(reserved);
+  return reserved.then(tell, (error: unknown) => {
+    // A budget alone would not help: it is the price that is missing.
+    throw price === "unknown" && lacksEveryBudget(error) ? unpriced(id) : error;
+  });
+}
+
+function unpriced(model: string): Problem {
+  return new Problem("price_unknown", `Nobody has said what ${model} costs, so no hard budget can pay for it.`);
 }
 
 /**

@@ -142,6 +142,11 @@ test("a model without a price is refused where a hard budget would pay, until an
   expect(await refused.json()).toMatchObject({ error: { code: "price_unknown" } });
   expect((await ask("GET", "/v1/models/unpriced", undefined, key)).body["price"]).toBe("unknown");
 
+  // A budget alone would not help either.
+  const unpaid = await chat("unpriced", { bearer: (await scene.issueKey()).key });
+  expect(unpaid.status).toBe(402);
+  expect(await unpaid.json()).toMatchObject({ error: { code: "price_unknown", message: expect.stringContaining("unpriced") } });
+
   const soft = await scene.issueKey();
   const organizationId = uuidOf("organization", soft.organizationId)!;
   const budget = { id: newUuid(), organization_id: organizationId, level: "organization", limit_nanos: 1n } as const;
