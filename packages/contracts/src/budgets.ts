@@ -105,7 +105,11 @@ export const BudgetAccountPage = page(BudgetAccount);
 
 export const CreditParams = strictObject({ organization_id: Type.String({ maxLength: 64 }) });
 export const AddCreditRequest = strictObject({
-  amount_nanos: Type.String({ pattern: "^-?[1-9]\\d{0,18}$", description: "nano-dollars; below zero takes credit back" }),
+  amount_nanos: Type.String({
+    pattern: "^-?[1-9]\\d{0,18}$",
+    description: "nano-dollars; below zero takes credit back",
+    "x-must": "be a whole number of nano-dollars (10^-9 USD) in quotes, and not 0",
+  }),
   reference: Type.String({
     pattern: "^[!-~]{1,200}$",
     description: "your own name of the payment: the same one counts once",

@@ -16,7 +16,11 @@ export const Timestamp = Type.String({ format: "date-time", description: "RFC 33
 export const printable = "^(?:[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]|[\\ud800-\\udbff][\\udc00-\\udfff])*$";
 
 /** Nano-dollars (10⁻⁹ USD) as a decimal string: they may exceed 2^53. */
-export const Nanos = Type.String({ pattern: "^\\d{1,19}$", description: "nano-dollars (10^-9 USD), a decimal string" });
+export const Nanos = Type.String({
+  pattern: "^\\d{1,19}$",
+  description: "nano-dollars (10^-9 USD), a decimal string",
+  "x-must": "be a whole number of nano-dollars (10^-9 USD) in quotes, not below 0",
+});
 
 /** RFC 9457 problem document. */
 export const ProblemDocument = Type.Object(

@@ -24,6 +24,7 @@ export const Scope = Type.String({
   pattern: "^(?:\\*|[a-z]+:(?:\\*|[a-z_]+))$",
   maxLength: 100,
   description: "area:action, area:* or *",
+  "x-must": "be area:action such as ai:chat, area:* or *",
 });
 export const Scopes = Type.Array(Scope, {
   maxItems: 50,
@@ -40,7 +41,11 @@ export const IpAllow = orNull(
 );
 
 export const KeyLimit = strictObject({
-  name: Type.String({ pattern: "^[a-z][a-z0-9_-]{0,31}$", description: "unique among the key's limits" }),
+  name: Type.String({
+    pattern: "^[a-z][a-z0-9_-]{0,31}$",
+    description: "unique among the key's limits",
+    "x-must": "begin with a letter a–z and hold at most 32 of a–z, 0–9, - and _",
+  }),
   limit: Type.Integer({ minimum: 1, maximum: 1_000_000_000, description: "uses in a window" }),
   window_seconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
 });
@@ -59,7 +64,10 @@ export type KeyQuota = Static<typeof KeyQuota>;
 export const Quota = orNull(KeyQuota, "null: no quota");
 
 export const BudgetIds = Type.Array(
-  Type.String({ pattern: "^bud_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" }),
+  Type.String({
+    pattern: "^bud_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+    "x-must": "be the id of a budget, bud_…",
+  }),
   { maxItems: 20 },
 );
 export const Metadata = Type.Record(Type.String(), Type.Unknown(), { description: "at most 16 kB as JSON" });

@@ -149,6 +149,7 @@ export const OwnerFilter = Type.String({
   maxLength: 64,
   pattern: "^(?:organization|service|usr_.+)$",
   description: "organization, service or usr_…",
+  "x-must": "be organization, service or usr_…",
 });
 
 export const ListKeysQuery = strictObject({

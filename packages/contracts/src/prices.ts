@@ -2,7 +2,11 @@
 import { type Static, Type } from "typebox";
 import { page, pageQuery, printable, strictObject, Timestamp } from "./common.ts";
 
-const Dollars = Type.String({ pattern: "^\\d{1,7}(?:\\.\\d{1,9})?$", description: "dollars, such as 2.50" });
+const Dollars = Type.String({
+  pattern: "^\\d{1,7}(?:\\.\\d{1,9})?$",
+  description: "dollars, such as 2.50",
+  "x-must": "be dollars in quotes, such as 2.50: not below 0, with at most 7 digits before the point and 9 after it",
+});
 const dollars = Type.Optional(Dollars);
 const rates = {
   input: dollars,

@@ -7,7 +7,11 @@ export const longestSecretBytes = 16_384;
 const SecretId = Type.String({ pattern: "^sec_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" });
 const OrganizationId = Type.String({ pattern: "^org_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" });
 const UserId = Type.String({ pattern: "^usr_[0-9a-f-]{36}$" });
-const SecretName = Type.String({ pattern: "^[a-z][a-z0-9._-]{0,62}$", description: "unique in its scope" });
+const SecretName = Type.String({
+  pattern: "^[a-z][a-z0-9._-]{0,62}$",
+  description: "unique in its scope",
+  "x-must": "begin with a letter a–z and hold at most 63 of a–z, 0–9, ., - and _",
+});
 const SecretVersionNumber = Type.Integer({ minimum: 1, maximum: 2_147_483_647 });
 /** Of control characters only tab and line ends, which certificates and key files have. */
 const SecretValue = Type.String({

@@ -3,10 +3,11 @@ import { type FieldError, Problem } from "@nexus/core";
 import type { onRequestAsyncHookHandler, onRequestHookHandler, preValidationHookHandler, RouteOptions } from "fastify";
 import { Type } from "typebox";
 import type { Permission } from "./caller.ts";
+import { escapePointer } from "./describe-faults.ts";
 import { exchangeOf } from "./exchange.ts";
 import type { Guard } from "./guard.ts";
 import { answerRaw, type ErrorDialect, toProblem } from "./problem-answer.ts";
-import { compileRequestSchema, escapePointer, invalidRequest } from "./request-schema.ts";
+import { compileRequestSchema, invalidRequest } from "./request-schema.ts";
 
 interface RouteRules {
   listener: "published" | "internal";

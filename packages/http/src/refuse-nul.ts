@@ -1,6 +1,7 @@
 /** PostgreSQL stores no U+0000 in text: refused at the door, by name, instead of failing at the first INSERT. */
 import type { Problem } from "@nexus/core";
-import { escapePointer, invalidRequest } from "./request-schema.ts";
+import { escapePointer } from "./describe-faults.ts";
+import { invalidRequest } from "./request-schema.ts";
 
 /** Nested deeper than any schema of ours. */
 const deepest = 200;

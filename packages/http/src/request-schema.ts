@@ -8,14 +8,7 @@ import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { Format } from "typebox/format";
 import { Value } from "typebox/value";
-
-interface SchemaFault {
-  keyword: string;
-  schemaPath: string;
-  instancePath: string;
-  params: object;
-  message: string;
-}
+import { describeFaults } from "./describe-faults.ts";
 
 interface Properties {
   properties?: Record<string, ScalarSchema>;
@@ -48,7 +41,7 @@ export const compileRequestSchema: FastifySchemaCompiler<TSchema> = ({ schema, h
     // A path that does not fit its pattern names nothing.
     if (httpPart === "params") return { error: new Problem("not_found") };
     const missing = httpPart === "body" && (given === undefined || given === null);
-    const errors = missing ? [{ pointer: "", detail: "is required" }] : describeFaults(validator.Errors(value), httpPart);
+    const errors = missing ? [{ pointer: "", detail: "is required" }] : describeFaults(schema, validator.Errors(value), httpPart);
     return { error: invalidRequest(errors) };
   };
 };
@@ -65,43 +58,12 @@ export const compileAnswerSchema = ({ schema, method, url }: { schema: unknown; 
   };
 };
 
-function describeFaults(faults: readonly SchemaFault[], httpPart: string | undefined): FieldError[] {
-  const found = new Map<string, string>();
-  for (const fault of faults) {
-    for (const { pointer, detail } of describeFault(fault)) {
-      const name = unescapePointer(pointer.slice(1));
-      const shown = httpPart === "body" ? pointer : httpPart === "headers" ? name : `?${name}`;
-      if (!found.has(shown)) found.set(shown, detail);
-    }
-  }
-  return Array.from(found, ([pointer, detail]) => ({ pointer, detail }));
-}
-
-function describeFault(fault: SchemaFault): FieldError[] {
-  const params = fault.params as { requiredProperties?: string[]; additionalProperties?: string[]; allowedValues?: unknown[] };
-  const below = (names: readonly string[], detail: string): FieldError[] =>
-    names.map((name) => ({ pointer: `${fault.instancePath}/${escapePointer(name)}`, detail }));
-  if (fault.keyword === "required") return below(params.requiredProperties ?? [], "is required");
-  if (fault.keyword === "additionalProperties") return below(params.additionalProperties ?? [], "is not a known field");
-  if (fault.keyword === "boolean") return [{ pointer: fault.instancePath, detail: "is not a known field" }];
-  return [{ pointer: fault.instancePath, detail: fault.message }];
-}
-
 /** Says the first fault in the problem's own sentence, and all of them by their place. */
 export function invalidRequest(errors: readonly FieldError[]): Problem {
   // Names come from the caller: bounded, so that an answer cannot be made larger than its request.
   const shown = errors.slice(0, 20).map(({ pointer, detail }) => ({ pointer: pointer.slice(0, 200), detail }));
   const [first] = shown;
   return new Problem("invalid_request", first && `${first.pointer || "The body"} ${first.detail}.`, { errors: shown });
-}
-
-/** RFC 6901 §3. */
-export function escapePointer(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
-function unescapePointer(pointer: string): string {
-  return pointer.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
 /** Text → what the schema asks for, where the text says it exactly; anything else stays text and fails its check. */
