@@ -3,6 +3,8 @@ import type { ValidKey } from "@nexus/contracts/verify-key";
 import { type KeyId, type OrganizationId, Problem, type UserId } from "@nexus/core";
 import { bearerOf, type Caller, type KeyCaller, type PersonCaller } from "@nexus/http";
 import { allowsAddress } from "./allows-address.ts";
+import { frozenProblem } from "./freezes.ts";
+import { freezeBehind } from "./key-cache.ts";
 import type { KeyChecker } from "./open-key-checker.ts";
 
 type Checker = Pick<KeyChecker, "known" | "check" | "mayBeKey">;
@@ -40,7 +42,7 @@ interface ProgramCaller extends KeyCaller {
 export async function authenticateKey(checker: Checker, key: string, ip: string): Promise<ProgramCaller> {
   const answer = checker.known(key) ?? (await checker.check(key, ip));
   // Unknown, revoked, expired and disabled look the same from outside.
-  if (!answer.valid) throw answer.code === "frozen" ? new Problem("frozen") : invalidCredential();
+  if (!answer.valid) throw answer.code === "frozen" ? frozen(freezeBehind(answer)) : invalidCredential();
   if (!allowsAddress(answer.ip_allow, ip)) throw new Problem("forbidden", "This key may not be used from this address.");
   return {
     kind: "key",
@@ -52,6 +54,10 @@ export async function authenticateKey(checker: Checker, key: string, ip: string)
     models: answer.models,
     record: answer,
   };
+}
+
+function frozen(kind: ReturnType<typeof freezeBehind>): Problem {
+  return kind === undefined ? new Problem("frozen") : frozenProblem({ kind, target: "" });
 }
 
 /** `undefined`: no program calls. */

@@ -4,7 +4,7 @@
  */
 import type { ChangeFeed } from "@nexus/change-feed";
 import type { FrozenTarget } from "@nexus/contracts/key-record";
-import { toId } from "@nexus/core";
+import { Problem, toId } from "@nexus/core";
 import type { Db } from "@nexus/db";
 import { listOpenFreezes, type OpenFreeze } from "./freezes.store.ts";
 
@@ -24,6 +24,8 @@ export interface Freezes {
   readonly any: boolean;
   /** Goes by the list while it is known, else by what was heard last of the organization. */
   refuses(use: FreezableUse): boolean;
+  /** What refuses it, the widest first; `undefined`: nothing. */
+  find(use: FreezableUse): FrozenTarget | undefined;
   /** False when the list is so old that it may not be relied on: blind, and the blind seconds are over. */
   isKnown(): boolean;
   /** What holds within an organization. */
@@ -52,16 +54,20 @@ export function openFreezes(feed: ChangeFeed, db: Db): Freezes {
     if (kind === "freeze") await load();
   });
   const isKnown = (): boolean => feed.lease.isSighted() || feed.lease.blindForMs() < feed.blindMs;
+  const find = (use: FreezableUse): FrozenTarget | undefined => {
+    if (isKnown()) heard.clear();
+    const hearsay = heard.get(use.organizationId);
+    return targetsOf(use).find(({ kind, target }) => {
+      const name = nameOf(kind, target);
+      return hearsay ? hearsay.has(name) : holdsIn(frozen.get(name), use.organizationId);
+    });
+  };
   return {
     get any() {
       return frozen.size > 0 || heard.size > 0;
     },
-    refuses: (use) => {
-      if (isKnown()) heard.clear();
-      const hearsay = heard.get(use.organizationId);
-      if (!hearsay) return namesOf(use).some((name) => holdsIn(frozen.get(name), use.organizationId));
-      return namesOf(use).some((name) => hearsay.has(name));
-    },
+    refuses: (use) => find(use) !== undefined,
+    find,
     isKnown,
     within: (organizationId) =>
       [...frozen.values()].filter((holds) => holdsIn(holds, organizationId)).map(({ kind, target }) => ({ kind, target })),
@@ -84,16 +90,36 @@ function byTarget(freezes: readonly OpenFreeze[]): Map<string, Holds> {
   return frozen;
 }
 
-/** Everything by which this use can be frozen. */
-function namesOf(use: FreezableUse): string[] {
-  const names = [nameOf("everything", ""), nameOf("organization", use.organizationId)];
-  if (use.ownerUserId !== null) names.push(nameOf("owner", use.ownerUserId));
-  if (use.environment !== undefined) names.push(nameOf("environment", use.environment));
-  if (use.keyId !== undefined) names.push(nameOf("key", use.keyId));
-  if (use.model !== undefined) names.push(nameOf("model", use.model));
-  if (use.provider !== undefined) names.push(nameOf("provider", use.provider));
-  return names;
+/** Everything by which this use can be frozen, the widest first. */
+function targetsOf(use: FreezableUse): FrozenTarget[] {
+  const { organizationId, ownerUserId, environment, keyId, model, provider } = use;
+  const targets: FrozenTarget[] = [
+    { kind: "everything", target: "" },
+    { kind: "organization", target: organizationId },
+  ];
+  if (ownerUserId !== null) targets.push({ kind: "owner", target: ownerUserId });
+  if (environment !== undefined) targets.push({ kind: "environment", target: environment });
+  if (keyId !== undefined) targets.push({ kind: "key", target: keyId });
+  if (model !== undefined) targets.push({ kind: "model", target: model });
+  if (provider !== undefined) targets.push({ kind: "provider", target: provider });
+  return targets;
 }
+
+/** What a caller is told: the kind of what is frozen, by name only what they called. Never who froze it, or why. */
+export function frozenProblem({ kind, target }: FrozenTarget): Problem {
+  const named = kind === "model" || kind === "provider" ? { frozen_target: target } : {};
+  return new Problem("frozen", details[kind], { extensions: { frozen: kind, ...named } });
+}
+
+const details: Readonly<Record<FrozenTarget["kind"], string>> = {
+  everything: "Everything is frozen at the moment.",
+  organization: "The organization is frozen at the moment.",
+  owner: "The person whose call this is, or to whom the key belongs, is frozen at the moment.",
+  environment: "The environment of the key is frozen at the moment.",
+  key: "The key is frozen at the moment.",
+  model: "The model is frozen at the moment.",
+  provider: "The provider of the model is frozen at the moment.",
+};
 
 function nameOf(kind: FrozenTarget["kind"], target: string): string {
   return `${kind} ${target}`;

@@ -1,7 +1,7 @@
 export { allowsAddress } from "./allows-address.ts";
 export { authenticateBearer, authenticateKey, isKey, keyRecordOf } from "./authenticate.ts";
 export { databaseSource } from "./database-source.ts";
-export type { FreezableUse, Freezes } from "./freezes.ts";
+export { type FreezableUse, type Freezes, frozenProblem } from "./freezes.ts";
 export { keyCheckFields, keyLookupFields } from "./key-check-fields.ts";
 export type { Found, KeySource } from "./key-source.ts";
 export { measureVerifier } from "./measure-verifier.ts";

@@ -1,5 +1,6 @@
 /** What is known about keys, by the SHA-256 of each. The keys themselves are not kept. */
 import type { KeyRecord } from "@nexus/contracts/key-record";
+import type { FrozenTarget } from "@nexus/contracts/key-record";
 import type { RefusedKey, KeyAnswer } from "@nexus/contracts/verify-key";
 import type { CountedUse } from "./keys.store.ts";
 
@@ -38,6 +39,24 @@ export function refusal(code: "not_found" | "revoked" | "disabled" | "expired" |
   const answer = refusals.get(code);
   if (!answer) throw new Error("assertion failed: every refusal has its answer");
   return answer;
+}
+
+const frozenRefusals = new Map<FrozenTarget["kind"], RefusedKey>();
+const kindsBehind = new WeakMap<KeyAnswer, FrozenTarget["kind"]>();
+
+/** The refusal by a freeze, one object a kind. */
+export function frozenRefusal({ kind }: Pick<FrozenTarget, "kind">): RefusedKey {
+  let answer = frozenRefusals.get(kind);
+  if (!answer) {
+    frozenRefusals.set(kind, (answer = Object.freeze({ valid: false, code: "frozen" })));
+    kindsBehind.set(answer, kind);
+  }
+  return answer;
+}
+
+/** What is frozen, for the key's own caller: the answer of a verification does not say it. */
+export function freezeBehind(answer: KeyAnswer): FrozenTarget["kind"] | undefined {
+  return kindsBehind.get(answer);
 }
 
 export function knownKey(record: KeyRecord | null, until: number): KnownKey {

@@ -4,11 +4,11 @@
  */
 import { hash } from "node:crypto";
 import type { ChangeFeed } from "@nexus/change-feed";
-import type { KeyRecord } from "@nexus/contracts/key-record";
+import type { FrozenTarget, KeyRecord } from "@nexus/contracts/key-record";
 import type { ValidKey, KeyAnswer } from "@nexus/contracts/verify-key";
 import { type Clock, Problem } from "@nexus/core";
 import type { Freezes } from "./freezes.ts";
-import { type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
+import { frozenRefusal, type KeyCache, knownKey, type KnownKey, openKeyCache, refusal } from "./key-cache.ts";
 import { type KeyShapes, longestKey, openKeyShapes } from "./key-formats.ts";
 import type { Found, KeySource } from "./key-source.ts";
 import type { KeyUses, UseOutcome } from "./key-uses.ts";
@@ -200,11 +200,12 @@ class Checker implements KeyChecker {
 
   #decide({ answer, expiresAt }: KnownKey): KeyAnswer {
     if (expiresAt !== Infinity && this.#feed.lease.now() >= expiresAt) return refusal("expired");
-    return answer.valid && this.#freezes.any && this.#isFrozen(answer) ? refusal("frozen") : answer;
+    const frozen = answer.valid && this.#freezes.any ? this.#frozenBy(answer) : undefined;
+    return frozen ? frozenRefusal(frozen) : answer;
   }
 
-  #isFrozen({ organization_id: organizationId, owner, environment, key_id: keyId }: ValidKey): boolean {
-    return this.#freezes.refuses({ organizationId, ownerUserId: owner.id, environment, keyId });
+  #frozenBy({ organization_id: organizationId, owner, environment, key_id: keyId }: ValidKey): FrozenTarget | undefined {
+    return this.#freezes.find({ organizationId, ownerUserId: owner.id, environment, keyId });
   }
 
   async #ask(digest: string): Promise<Found> {

@@ -314,6 +314,10 @@ test("a key reaches only its models and scopes", async () => {
   expect((await get("/v1/models/free", narrow.key)).status).toBe(200);
   const missing = await get("/v1/models/priced", narrow.key);
   expect([missing.status, (await errorOf(missing))["code"]]).toStrictEqual([404, "model_not_found"]);
+  const nobodys = await chat({ model: `no"such\n${"x".repeat(150)}` }, narrow.key);
+  expect((await errorOf(nobodys))["message"]).toBe(
+    `There is no model "no_such_${"x".repeat(92)}…", or this key may not use it. GET /v1/models lists those that it may use.`,
+  );
 });
 
 test("a person calls with a token for this service", async () => {

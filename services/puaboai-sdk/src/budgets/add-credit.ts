@@ -33,7 +33,7 @@ export async function addCredit(
   by: ChangedBy,
 ): Promise<{ entry: CreditEntryRow; budget: BudgetRow }> {
   const organization = uuidOf("organization", organizationId);
-  if (!organization) throw new Problem("not_found");
+  if (!organization) throw new Problem("not_found", "There is no such organization.");
   const of = { organizationId: organization, level: "credit", subject: "", period: "total" } as const;
   const { change, ...answer } = await inTransaction(deps.db, async (tx) => {
     const now = deps.clock.now();

@@ -317,3 +317,17 @@ test("a second budget for the same subject and period conflicts, and an unknown 
   expect((await ask("POST", "/v1/admin/budgets", { ...body, period: "week" })).status).toBe(201);
   expect((await ask("POST", "/v1/admin/budgets", { ...body, organization_id: newId("organization") })).status).toBe(404);
 });
+
+test.each([
+  ["/v1/admin/budgets/bud_nonsense", "There is no such budget."],
+  [`/v1/admin/budgets/${newId("budget")}`, "There is no such budget."],
+  [`/v1/admin/budgets/${newId("organization")}`, "The organization has no budget in total."],
+  ["/v1/admin/credit/nonsense", "There is no such organization."],
+  ["/v1/admin/models/nope", "There is no model of this name."],
+  ["/v1/admin/providers/no%20pe", "This can be no name."],
+  ["/v1/admin/content-log/nonsense", "There is no such organization."],
+  [`/v1/requests/${newId("request")}`, "There is no such request, or it is another's."],
+  ["/v1/requests?key_id=nonsense", "There is no such key, or it is another's."],
+])("what is not there is told in words: %s", async (path, detail) => {
+  expect(await ask("GET", path)).toMatchObject({ status: 404, body: { code: "not_found", detail } });
+});

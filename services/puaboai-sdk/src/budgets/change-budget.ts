@@ -44,7 +44,7 @@ export async function createBudget(
   by: ChangedBy,
 ): Promise<BudgetRow> {
   const organizationId = uuidOf("organization", budget.organizationId);
-  if (!organizationId) throw new Problem("not_found");
+  if (!organizationId) throw new Problem("not_found", "There is no such organization.");
   const id = newUuid(deps.clock.now());
   return await commit(deps, by, {
     action: "budget.created",
@@ -63,7 +63,7 @@ export async function setOrganizationBudget(
   by: ChangedBy,
 ): Promise<BudgetRow> {
   const organization = uuidOf("organization", organizationId);
-  if (!organization) throw new Problem("not_found");
+  if (!organization) throw new Problem("not_found", "There is no such organization.");
   const of = { organizationId: organization, level: "organization", subject: "", period: "total" } as const;
   const id = newUuid(deps.clock.now());
   return await commit(deps, by, {
@@ -137,7 +137,7 @@ interface Work {
 async function commit(deps: ChangeDeps, by: ChangedBy, { action, find }: Work): Promise<BudgetRow> {
   const { after, change } = await inTransaction(deps.db, async (tx) => {
     const done = await find(tx).catch(asProblem);
-    if (!done) throw new Problem("not_found");
+    if (!done) throw new Problem("not_found", "There is no such budget.");
     const found = (await findBudget(tx, done.id)) ?? done.before;
     assert(found, "a budget that was just written is there");
     await writeEntry(tx, deps, by, { action: done.before ? action : "budget.created", before: done.before, after: found });
@@ -173,6 +173,6 @@ async function writeEntry(
 
 /** Of a statement that names an organization. @throws Problem `not_found` */
 export function asProblem(error: unknown): never {
-  if ((error as { code?: unknown }).code === noSuchOrganization) throw new Problem("not_found");
+  if ((error as { code?: unknown }).code === noSuchOrganization) throw new Problem("not_found", "There is no such organization.");
   throw error;
 }

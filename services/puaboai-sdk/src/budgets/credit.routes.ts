@@ -26,7 +26,7 @@ export function addCreditRoutes(app: App, deps: BudgetRouteDeps): void {
     },
     handler: async (request) => {
       const organizationId = uuidOf("organization", request.params.organization_id);
-      if (!organizationId) throw new Problem("not_found");
+      if (!organizationId) throw new Problem("not_found", "There is no such organization.");
       const { limit = 20, cursor } = request.query;
       const after = cursor === undefined ? undefined : decodeCursor(cursor, deps.cursorSecret);
       const rows = await listCreditEntries(deps.db, organizationId, { limit: limit + 1, after });

@@ -5,7 +5,7 @@ import { type BudgetRow, findBudget, findOrganizationBudget } from "./budgets.st
 /** The uuid of an id that a caller named. @throws Problem `not_found` when it is none of that kind */
 export function rowIdOf(kind: "budget" | "organization", id: string): string {
   const uuid = uuidOf(kind, id);
-  if (uuid === undefined) throw new Problem("not_found");
+  if (uuid === undefined) throw new Problem("not_found", `There is no such ${kind}.`);
   return uuid;
 }
 
@@ -14,6 +14,10 @@ export async function findShown(db: Db, id: string): Promise<BudgetRow> {
   const budget = id.startsWith("org_")
     ? await findOrganizationBudget(db, rowIdOf("organization", id))
     : await findBudget(db, rowIdOf("budget", id));
-  if (!budget) throw new Problem("not_found");
+  if (!budget)
+    throw new Problem(
+      "not_found",
+      id.startsWith("org_") ? "The organization has no budget in total." : "There is no such budget.",
+    );
   return budget;
 }

@@ -68,7 +68,9 @@ function reading(answer: Response): { begun: Promise<void>; whole: Promise<strin
   return { begun, whole };
 }
 
-async function freeze(target_kind: "everything" | "organization" | "owner" | "model" | "provider" | "environment", target = "") {
+type FrozenKind = "everything" | "organization" | "owner" | "key" | "model" | "provider" | "environment";
+
+async function freeze(target_kind: FrozenKind, target = "") {
   const id = newUuid();
   const row = {
     id,
@@ -173,6 +175,7 @@ describe("a stream", () => {
       );
       const text = await whole;
       expect(text).toContain('"code":"frozen"');
+      expect(text).toContain(`"frozen":"${kind}"`);
       expect(text).not.toContain("[DONE]");
       if (kind === "everything" || kind === "provider") expect(await beside.whole).toContain('"code":"frozen"');
       else {
@@ -210,11 +213,30 @@ describe("while something is frozen", () => {
     const before = provider.received.length;
     const refused = await call(key, { stream: false });
     expect(refused.status).toBe(403);
-    expect(await errorOf(refused)).toMatchObject({ code: "frozen", type: "permission_error" });
+    expect(await errorOf(refused)).toMatchObject({
+      code: "frozen",
+      type: "permission_error",
+      message: "The model is frozen at the moment.",
+      frozen: "model",
+      frozen_target: "free",
+    });
     expect(provider.received).toHaveLength(before);
     expect((await call(key, { model: "other", stream: false })).status).toBe(200);
     await freeze("provider", "fake");
     await waitFor(async () => (await call(key, { model: "other", stream: false })).status === 403);
+  });
+
+  test.each(["organization", "environment", "key"] as const)("a frozen %s is named by its kind alone", async (kind) => {
+    const { key, id, organizationId } = scene.pvKeys.issue();
+    const target = { organization: organizationId, environment: "test", key: id }[kind];
+    await freeze(kind, target);
+    const refused = await waitFor(async () => {
+      const answer = await call(key, { stream: false });
+      return answer.status === 403 && answer;
+    });
+    const error = await errorOf(refused);
+    expect(error).toMatchObject({ code: "frozen", frozen: kind });
+    expect(error).not.toHaveProperty("frozen_target");
   });
 
   test("a person's calls are refused too, and their other routes are not", async () => {
@@ -223,7 +245,7 @@ describe("while something is frozen", () => {
     expect((await call(token, { stream: false })).status).toBe(200);
     await freeze("owner", person.userId);
     await waitFor(async () => (await call(token, { stream: false })).status === 403);
-    expect(await errorOf(await call(token, { stream: false }))).toMatchObject({ code: "frozen" });
+    expect(await errorOf(await call(token, { stream: false }))).toMatchObject({ code: "frozen", frozen: "owner" });
     const models = await fetch(`${gateway.url}/v1/models`, { headers: { authorization: `Bearer ${token}` } });
     expect(models.status).toBe(200);
   });

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { Problem, Roster } from "@nexus/core";
 import type { KeyCaller, PersonCaller } from "@nexus/http";
-import { type FreezableUse, type KeyChecker, keyRecordOf, type Verifier } from "@nexus/key-check";
+import { type FreezableUse, frozenProblem, type KeyChecker, keyRecordOf, type Verifier } from "@nexus/key-check";
 
 export interface RunningCall {
   /** The model was chosen. @throws Problem `frozen`, or `unavailable` when nobody here can tell whether it is */
@@ -47,12 +47,11 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
   // Heard after the checker has forgotten the key and the list of freezes is loaded.
   feed.onChange(({ kind, subjectId, rev }) => {
     if (kind === "key") for (const call of calls.members()) if (call.use.keyId === `key_${subjectId}`) recheck(call, rev);
-    if (kind === "freeze") for (const call of calls.members()) if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
+    if (kind === "freeze") for (const call of calls.members()) cutIfFrozen(freezes, call);
   });
   feed.onReset(() => {
     for (const call of calls.members()) {
-      if (freezes.refuses(call.use)) cut(call, new Problem("frozen"));
-      else recheck(call, 0);
+      if (!cutIfFrozen(freezes, call)) recheck(call, 0);
     }
   });
   return {
@@ -76,7 +75,8 @@ export function openRunningCalls({ feed, checker, freezes }: Pick<Verifier, "fee
           // A program's check has just brought what it needs to know.
           if (call.isPerson && !freezes.isKnown())
             throw new Problem("unavailable", undefined, { headers: { "retry-after": "1" } });
-          if (freezes.any && freezes.refuses(call.use)) throw new Problem("frozen");
+          const frozen = freezes.any ? freezes.find(call.use) : undefined;
+          if (frozen) throw frozenProblem(frozen);
         },
         cutBy: () => call.cutBy,
         onCut: (handler) => {
@@ -135,6 +135,12 @@ function cut(call: Call, problem: Problem): void {
   if (call.cutBy || call.ended) return;
   call.cutBy = problem;
   call.cut?.(problem);
+}
+
+function cutIfFrozen(freezes: Verifier["freezes"], call: Call): boolean {
+  const frozen = freezes.find(call.use);
+  if (frozen) cut(call, frozenProblem(frozen));
+  return frozen !== undefined;
 }
 
 /** RFC 9110 §11.6.1: a 401 says how to authenticate. */

@@ -73,13 +73,13 @@ export function openCatalogue(models: readonly Model[], routes: readonly Route[]
   return {
     all: () => models,
     routes: () => routes,
-    find: (id, allowed) => (mayUse(id, allowed) && (single.get(id)?.[0] ?? byId.get(id))) || unknownModel(),
+    find: (id, allowed) => (mayUse(id, allowed) && (single.get(id)?.[0] ?? byId.get(id))) || unknownModel(id),
     targets(id, allowed) {
-      if (!mayUse(id, allowed)) return unknownModel();
+      if (!mayUse(id, allowed)) return unknownModel(id);
       const model = single.get(id);
       if (model) return model;
       const route = byId.get(id);
-      return route ? orderOf(route) : unknownModel();
+      return route ? orderOf(route) : unknownModel(id);
     },
     clampsOutput: (id) => (single.get(id)?.[0] ?? byId.get(id))?.clampsOutput === true,
   };
@@ -97,10 +97,20 @@ export function followingCatalogue(current: () => Catalogue): Catalogue {
 }
 
 /** The same answer for what is not there and what is not allowed, so that nobody learns which models others may call. */
-function unknownModel(): never {
-  throw new Problem("model_not_found", "There is no such model, or this key may not use it.", {
+function unknownModel(id: string): never {
+  const detail = `There is no model ${shown(id)}, or this key may not use it. GET /v1/models lists those that it may use.`;
+  throw new Problem("model_not_found", detail, {
     errors: [{ pointer: "/model", detail: "is no model that this key may use" }],
   });
+}
+
+/** What a caller wrote, as a part of one line: it may be of any length, and hold anything. */
+function shown(id: string): string {
+  const start = id
+    .slice(0, 100)
+    .toWellFormed()
+    .replaceAll(/[\p{C}\p{Z}"]/gu, "_");
+  return `"${start}${id.length > 100 ? "…" : ""}"`;
 }
 
 /** `null` allows every model. */

@@ -60,7 +60,8 @@ export async function removeEntry(
   await commit(deps, async (tx) => {
     const before = await listEntries(tx);
     const known = find(before, named);
-    if (!known) throw new Problem(isInFile(deps.configuration, named) ? "conflict" : "not_found", inFile(deps, named));
+    if (!known && isInFile(deps.configuration, named)) throw new Problem("conflict", inFile(deps, named));
+    if (!known) throw new Problem("not_found", `There is no ${named.kind} of this name.`);
     requireVersion(known, precondition);
     await deleteEntry(tx, known.id);
     refuseUnfit(deps.configuration, { before, after: before.filter((one) => one !== known) });

@@ -86,7 +86,7 @@ function addReadingRoutes(app: App, deps: ConfigurationDeps, kind: EntryKind): v
     handler: async (request, reply) => {
       const all = presentEntries(deps.configuration, kind, await listEntries(deps.db));
       const found = all.find(({ name }) => name === nameOf(request));
-      if (!found) throw new Problem("not_found");
+      if (!found) throw new Problem("not_found", `There is no ${kind} of this name.`);
       if (found.etag !== null) reply.header("etag", found.etag);
       return found;
     },
@@ -137,7 +137,7 @@ function oneOf(kind: EntryKind): string {
 /** @throws Problem `not_found` for what can be no name */
 function nameOf(request: FastifyRequest): string {
   const { "*": name } = request.params as { "*": string };
-  if (!/^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/.test(name)) throw new Problem("not_found");
+  if (!/^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/.test(name)) throw new Problem("not_found", "This can be no name.");
   return name;
 }
 

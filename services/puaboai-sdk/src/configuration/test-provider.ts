@@ -17,7 +17,7 @@ type Tools = Pick<ConfigurationDeps, "db" | "audit" | "configuration">;
 export async function testProvider(deps: Tools, name: string, asked: TestProviderRequest, by: ChangedBy): Promise<ProviderTest> {
   const { offer, settings: all } = deps.configuration.current;
   const offered = offer.upstreams.get(name);
-  if (!offered) throw new Problem("not_found");
+  if (!offered) throw new Problem("not_found", "There is no provider of this name.");
   const { settings } = offered.upstream;
   const secret = offered.credential?.();
   const model = asked.model ?? all.models.find((one) => one.provider === name && isSmall(one))?.upstreamModel;

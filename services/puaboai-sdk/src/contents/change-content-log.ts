@@ -58,7 +58,7 @@ export async function eraseContents(deps: ContentLogDeps, organizationId: string
   await deps.contents.flush();
   await commit(deps, organizationId, async (tx) => {
     const before = await lockSettings(tx, organizationId);
-    if (!before) throw new Problem("not_found");
+    if (!before) throw new Problem("not_found", "Nothing was ever kept of this organization.");
     await markErased(tx, organizationId);
     await write(tx, deps, by, { action: "content_log.erased", organizationId, details: {} });
     return before;
@@ -102,5 +102,5 @@ function termsOf({ enabled, retention_days, max_bytes }: StoredSettings) {
 }
 
 function asProblem(error: unknown): never {
-  throw isForeignKeyViolation(error) ? new Problem("not_found") : error;
+  throw isForeignKeyViolation(error) ? new Problem("not_found", "There is no such organization.") : error;
 }

@@ -25,7 +25,7 @@ export function addContentLogRoutes(app: App, deps: ContentLogDeps): void {
     },
     handler: async (request) => {
       const requestId = uuidOf("request", request.params.id);
-      if (requestId === undefined) throw new Problem("not_found");
+      if (requestId === undefined) throw new Problem("not_found", "Nothing is kept of such a request.");
       return await readContent(deps, requestId, changedBy(request));
     },
   });
@@ -79,7 +79,7 @@ function addSettingRoutes(app: App, deps: ContentLogDeps): void {
 
 function organizationOf({ organization_id: id }: ContentLogParams): string {
   const organizationId = uuidOf("organization", id);
-  if (organizationId === undefined) throw new Problem("not_found");
+  if (organizationId === undefined) throw new Problem("not_found", "There is no such organization.");
   return organizationId;
 }
 

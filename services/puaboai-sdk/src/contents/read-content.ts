@@ -18,7 +18,7 @@ export async function readContent(
   await deps.contents.flush();
   return await inTransaction(deps.db, async (tx) => {
     const found = await findContent(tx, requestId);
-    if (!found) throw new Problem("not_found");
+    if (!found) throw new Problem("not_found", "Nothing is kept of such a request.");
     const id = toId("request", requestId);
     const organizationId = toId("organization", found.content.organization_id);
     await deps.audit.write(tx, {

@@ -43,11 +43,11 @@ export async function setPrice(deps: PriceChangeDeps, asked: AskedPrice, by: Cha
 /** @throws Problem `not_found`, or `conflict` for one whose moment has come: a later one takes its place */
 export async function takeBackPrice(deps: PriceChangeDeps, id: string, by: ChangedBy): Promise<StoredPrice> {
   const uuid = uuidOf("price", id);
-  if (!uuid) throw new Problem("not_found");
+  if (!uuid) throw new Problem("not_found", "There is no such price.");
   const now = new Date(deps.clock.now());
   return await commit(deps, by, "price.withdrawn", async (tx) => {
     const found = await lockPrice(tx, uuid);
-    if (!found || found.withdrawn_at) throw new Problem("not_found");
+    if (!found || found.withdrawn_at) throw new Problem("not_found", "There is no such price, or it was taken back.");
     if (found.effective_from <= now) throw new Problem("conflict", "The price holds or has held: set another from now on.");
     return await withdrawPrice(tx, uuid, now);
   });

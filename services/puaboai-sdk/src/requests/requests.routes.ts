@@ -59,7 +59,7 @@ export function addRequestRoutes(app: App, deps: RequestDeps): void {
     handler: async (request) => {
       const caller = callerOf(request);
       const requestId = uuidOf("request", request.params.id);
-      if (requestId === undefined) throw new Problem("not_found");
+      if (requestId === undefined) throw new Problem("not_found", "There is no such request, or it is another's.");
       await deps.recorder.flush();
       return await tellStory(deps.db, { requestId, ...seenBy(caller), isPerson: caller.kind === "person" });
     },

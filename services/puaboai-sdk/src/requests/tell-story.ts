@@ -20,7 +20,7 @@ const auditAfterMs = 3_600_000;
 /** @throws Problem `not_found` for a request that is not there, or another's */
 export async function tellStory(db: Db, asked: Asked): Promise<RequestStory> {
   const [first, ...others] = await findAttempts(db, asked);
-  if (!first) throw new Problem("not_found");
+  if (!first) throw new Problem("not_found", "There is no such request, or it is another's.");
   const attempts = [first, ...others] as const;
   const { key_id: keyId, user_id: userId, organization_id: organizationId } = first;
   const since = new Date(first.occurred_at.getTime() - auditBeforeMs);

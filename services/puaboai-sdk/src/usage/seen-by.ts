@@ -20,7 +20,8 @@ export function narrowed(caller: Caller, query: { organization_id?: string; key_
   const seen = seenBy(caller);
   const organizationId = rowId("organization", query.organization_id);
   const keyId = rowId("key", query.key_id);
-  if (isAnothers(seen.organizationId, organizationId) || isAnothers(seen.keyId, keyId)) throw new Problem("not_found");
+  if (isAnothers(seen.organizationId, organizationId) || isAnothers(seen.keyId, keyId))
+    throw new Problem("not_found", "There is no such organization or key, or it is another's.");
   return { organizationId: seen.organizationId ?? organizationId, keyId: seen.keyId ?? keyId };
 }
 
@@ -32,7 +33,7 @@ function isAnothers(mine: string | undefined, asked: string | undefined): boolea
 export function rowId(kind: "organization" | "key" | "user", id: string | undefined): string | undefined {
   if (id === undefined) return undefined;
   const uuid = uuidOf(kind, id);
-  if (uuid === undefined) throw new Problem("not_found");
+  if (uuid === undefined) throw new Problem("not_found", `There is no such ${kind}, or it is another's.`);
   return uuid;
 }
 
