@@ -45,7 +45,7 @@ function clashOf({ kind, name }: Written, { providers, models, routes, path }: G
 function readNode(file: YamlFile, { kind }: Written, { providers, models }: GatewaySettings): Exclude<Read, { faults: unknown }> {
   const child = fieldsOf(file, file.root, "")?.child(`${kind}s`) as Node | undefined;
   if (kind === "provider") return optional("provider", readProviders(file, child)[0]);
-  if (kind === "route") return optional("route", readRoutes(file, child, models)[0]);
+  if (kind === "route") return optional("route", readRoutes(file, child, { models })[0]);
   const declared = new Set(providers.map(({ name }) => name));
   return optional("model", readModels(file, child, { providers, declared })[0]);
 }

@@ -13,30 +13,28 @@ export interface DatedPrice {
   price: ModelPrice;
 }
 
+interface KnownModels {
+  models: readonly ModelSettings[];
+  /** Names of those that have faults of their own, which need not be told again. */
+  faulty: ReadonlySet<string>;
+  writesWhenAsked: (model: ModelSettings) => boolean;
+}
+
 /** Adds to the models what the file says of their prices to come. */
-export function readDatedPrices(
-  file: YamlFile,
-  root: YamlFields,
-  models: readonly ModelSettings[],
-  writesWhenAsked: (model: ModelSettings) => boolean,
-): void {
+export function readDatedPrices(file: YamlFile, root: YamlFields, { models, faulty, writesWhenAsked }: KnownModels): void {
   for (const [index, node] of itemsOf(file, root.child("prices"), "prices").entries()) {
     const fields = fieldsOf(file, node, `prices[${index}]`);
     if (!fields) continue;
-    readDatedPrice(file, fields, { models, writesWhenAsked });
+    readDatedPrice(file, fields, { models, faulty, writesWhenAsked });
     fields.finish();
   }
   for (const { datedPrices } of models) datedPrices?.sort((one, other) => one.from - other.from);
 }
 
-function readDatedPrice(
-  file: YamlFile,
-  fields: YamlFields,
-  known: { models: readonly ModelSettings[]; writesWhenAsked: (model: ModelSettings) => boolean },
-): void {
+function readDatedPrice(file: YamlFile, fields: YamlFields, known: KnownModels): void {
   const id = fields.text("model", { maxLength: 200 });
   const model = known.models.find((one) => one.id === id);
-  if (id !== undefined && !model) fields.refuse("model", "is none of the models above");
+  if (id !== undefined && !model && !known.faulty.has(id)) fields.refuse("model", "is none of the models above");
   const from = readMoment(fields);
   const about = { kind: model?.kind, writesWhenAsked: model !== undefined && known.writesWhenAsked(model) };
   const price = readPrice(file, fields, about);

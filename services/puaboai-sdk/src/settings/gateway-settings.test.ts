@@ -129,6 +129,16 @@ test.each([
   expect(faultsOf(text).join("\n")).toContain(said);
 });
 
+test("one typo is one fault, also where others name what it stands in", () => {
+  const model = "kind: chat, context_tokens: 10, max_output_tokens: 5";
+  expect(
+    faultsOf(`providers: { p: { base_url: "https://a.example.com/v1" } }
+models: [{ id: a, provider: p, ${model}, price: fre }]
+prices: [{ model: a, from: 2027-01-01, price: free }]
+routes: { r: { targets: [a] } }`),
+  ).toStrictEqual(["gateway.yaml:2: models[0].price must be free, listed, unknown, or a mapping that tells what it costs"]);
+});
+
 test("a provider's key may be a secret that pv-keys keeps; of three places one is named", () => {
   const provider = (fields: string) => `providers: { a: { base_url: "https://a.example.com/v1", ${fields} } }`;
   const { providers } = parseGatewaySettings(provider("api_key_secret: openai.main-1"), "gateway.yaml");

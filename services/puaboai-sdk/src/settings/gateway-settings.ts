@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Field } from "@nexus/config";
-import type { Node } from "yaml";
+import { isMap, isSeq, type Node } from "yaml";
 import type { CacheBounds } from "../cache/answer-entries.ts";
 import { type CacheRule, readCacheBounds, readCacheRule, usualBounds } from "../cache/cache-settings.ts";
 import { type Capabilities, capabilityNames, capabilitiesOf } from "../catalogue/capabilities.ts";
@@ -131,10 +131,12 @@ function readRoot(file: YamlFile): GatewaySettings {
   const providers = fields.has("providers") ? readProviders(file, fields.child("providers")) : [];
   const declared = new Set(providerNames(fields));
   const models = fields.has("models") ? readModels(file, fields.child("models"), { providers, declared }) : [];
-  if (fields.has("prices")) readDatedPrices(file, fields, models, (model) => writesWhenAsked(providers, model.provider));
-  const routes = fields.has("routes") ? readRoutes(file, fields.child("routes"), models) : [];
+  const faulty = faultyNames(fields.child("models"), models);
+  if (fields.has("prices"))
+    readDatedPrices(file, fields, { models, faulty, writesWhenAsked: (model) => writesWhenAsked(providers, model.provider) });
+  const routes = fields.has("routes") ? readRoutes(file, fields.child("routes"), { models, faulty }) : [];
   const cacheBounds = readCacheBounds(file, fields);
-  const guardrails = readGuardrails(file, fields, new Set([...models, ...routes].map(({ id }) => id)));
+  const guardrails = readGuardrails(file, fields, new Set([...[...models, ...routes].map(({ id }) => id), ...faulty]));
   fields.finish();
   return { providers, models, routes, cacheBounds, guardrails };
 }
@@ -163,6 +165,13 @@ export function readModels(file: YamlFile, list: Node | null | undefined, known:
 function providerNames(root: YamlFields): string[] {
   const node = root.child("providers") as (Node & { items?: { key: { value?: unknown } }[] }) | undefined;
   return (node?.items ?? []).map((pair) => String(pair.key.value));
+}
+
+/** Ids that stand in the file and name no model that could be read. */
+function faultyNames(list: Node | null | undefined, models: readonly ModelSettings[]): Set<string> {
+  const written = isSeq(list) ? list.items.flatMap((item) => (isMap(item) ? [String(item.get("id"))] : [])) : [];
+  const read = new Set(models.map(({ id }) => id));
+  return new Set(written.filter((id) => !read.has(id)));
 }
 
 function readModel(file: YamlFile, fields: YamlFields, { providers, declared }: KnownProviders): ModelSettings | undefined {

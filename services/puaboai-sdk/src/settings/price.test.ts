@@ -112,8 +112,12 @@ test("cache writes that nobody told a price of cost what Anthropic asks there, a
     cacheWrite: 1_250_000_000n,
     cacheWriteHour: 2_000_000_000n,
   });
-  expect(priceIn(figures)).toMatchObject({ cacheWrite: 1_000_000_000n });
-  expect(priceIn(`${figures}, cache_write: "1.25"`)).toMatchObject({ cacheWrite: 1_250_000_000n, writesUnasked: true });
+  expect(priceIn(figures)).toMatchObject({ cacheWrite: 1_000_000_000n, cacheWriteHour: 1_000_000_000n });
+  expect(priceIn(`${figures}, cache_write: "1.25"`)).toMatchObject({
+    cacheWrite: 1_250_000_000n,
+    cacheWriteHour: 1_250_000_000n,
+    writesUnasked: true,
+  });
 });
 
 test("longer input may have rates of its own, none below the shorter's", () => {
@@ -151,7 +155,7 @@ test("a usage row's price tells every figure that it was made with", () => {
     output: "2000000000",
     cached_input: "1000000000",
     cache_write: "1000000000",
-    cache_write_1h: "2000000000",
+    cache_write_1h: "1000000000",
     audio_input: "3000000000",
     fees: { per_call: "500000000", per_image: { high: "100000000" } },
     unit: "nanos_per_million_tokens",

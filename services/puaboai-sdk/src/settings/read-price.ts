@@ -32,6 +32,7 @@ export function readPrice(file: YamlFile, model: YamlFields, about: Priced): Pri
   if (word === "free" || word === "unknown") return word;
   if (word === "listed")
     return model.refuse("price", "is `listed`, but no list has this model at its provider: tell what a million tokens cost");
+  if (word !== undefined) return model.refuse("price", "must be free, listed, unknown, or a mapping that tells what it costs");
   const fields = fieldsOf(file, node, `${model.path}.price`);
   if (!fields) return undefined;
   const price = readPriceFields(file, fields, about);
@@ -84,7 +85,8 @@ function readRates(fields: YamlFields, rules: RateRules): Rates | undefined {
   // What those who bill it ask: 1.25 times the input for minutes, twice for an hour
   // (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
   const cacheWrite = fields.has("cache_write") ? dollars(fields, "cache_write") : usual(writesWhenAsked ? 125n : 100n);
-  const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usual(200n);
+  const usualHour = writesWhenAsked ? usual(200n) : dearer(usual(100n), cacheWrite);
+  const cacheWriteHour = fields.has("cache_write_1h") ? dollars(fields, "cache_write_1h") : usualHour;
   const media: Partial<Rates> = {};
   for (const [name, field] of Object.entries(mediaRates) as [keyof typeof mediaRates, string][]) {
     const rate = fields.has(field) ? dollars(fields, field) : undefined;
@@ -94,6 +96,10 @@ function readRates(fields: YamlFields, rules: RateRules): Rates | undefined {
   if (cacheWrite === undefined || cacheWriteHour === undefined) return undefined;
   const rates = { input, output, cachedInput, cacheWrite, cacheWriteHour, ...media };
   return refuseUnbounded(fields, rates) ? undefined : rates;
+}
+
+function dearer(one: NanoDollars | undefined, other: NanoDollars | undefined): NanoDollars | undefined {
+  return one === undefined || other === undefined || one > other ? one : other;
 }
 
 /** A bound counts all input at what it costs fresh. */

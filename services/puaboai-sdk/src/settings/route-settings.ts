@@ -25,8 +25,14 @@ interface RouteTarget {
 
 const routeId = /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$/;
 const mostTargets = 10;
+const nothing: ReadonlySet<string> = new Set();
 
-export function readRoutes(file: YamlFile, list: Node | null | undefined, models: readonly ModelSettings[]): RouteSettings[] {
+/** @param faulty names of models that have faults of their own, which need not be told again */
+export function readRoutes(
+  file: YamlFile,
+  list: Node | null | undefined,
+  { models, faulty = nothing }: { models: readonly ModelSettings[]; faulty?: ReadonlySet<string> },
+): RouteSettings[] {
   return entriesOf(file, list, "routes").flatMap(([id, node]): RouteSettings[] => {
     const path = `routes.${id}`;
     const refuse = (detail: string): RouteSettings[] => {
@@ -38,11 +44,11 @@ export function readRoutes(file: YamlFile, list: Node | null | undefined, models
     const fields = fieldsOf(file, node, path);
     if (!fields) return [];
     const strategy = fields.has("strategy") ? fields.oneOf("strategy", ["ordered", "weighted"]) : "ordered";
-    const targets = readTargets(file, fields, models);
+    const { targets, count } = readTargets(file, fields, { models, faulty });
     const cache = readCacheRule(file, fields);
     const clampsOutput = readClamp(fields, models.find((model) => model.id === targets[0]?.model)?.kind);
     fields.finish();
-    if (targets.length === 0 || targets.length > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
+    if (count === 0 || count > mostTargets) return refuse(`must have from 1 to ${mostTargets} targets`);
     return strategy ? [{ id, strategy, targets, cache, clampsOutput }] : [];
   });
 }
@@ -54,11 +60,16 @@ export function readClamp(fields: YamlFields, kind: ModelKind | undefined): bool
   return fields.flagOr("clamp_output", false);
 }
 
-function readTargets(file: YamlFile, route: YamlFields, models: readonly ModelSettings[]): RouteTarget[] {
+function readTargets(
+  file: YamlFile,
+  route: YamlFields,
+  { models, faulty }: { models: readonly ModelSettings[]; faulty: ReadonlySet<string> },
+): { targets: RouteTarget[]; count: number } {
   const path = `${route.path}.targets`;
-  if (!route.has("targets")) return [];
+  if (!route.has("targets")) return { targets: [], count: 0 };
   const kinds = new Set<string>();
-  return itemsOf(file, route.child("targets"), path).flatMap((item, index): RouteTarget[] => {
+  const items = itemsOf(file, route.child("targets"), path);
+  const targets = items.flatMap((item, index): RouteTarget[] => {
     const plain = scalarSource(item);
     const fields = plain === undefined ? fieldsOf(file, item, `${path}[${index}]`) : undefined;
     const name = plain ?? fields?.text("model");
@@ -67,10 +78,11 @@ function readTargets(file: YamlFile, route: YamlFields, models: readonly ModelSe
     if (name === undefined) return [];
     const model = models.find(({ id }) => id === name);
     if (!model) {
-      file.refuse(item, `${path}[${index}]`, `${name} is none of the models`);
+      if (!faulty.has(name)) file.refuse(item, `${path}[${index}]`, `${name} is none of the models`);
       return [];
     }
     if (kinds.add(model.kind).size > 1) file.refuse(item, `${path}[${index}]`, "does something else than the targets before it");
     return [{ model: name, weight }];
   });
+  return { targets, count: items.length };
 }
