@@ -9,7 +9,7 @@ import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { troubleIn } from "../proxy/upstream-failure.ts";
 import type { ModelPrice } from "../settings/dated-prices.ts";
 import { priceDocument } from "../settings/price-document.ts";
-import { type Bound, boundCost, mostOutputWithin, priceOf, withSound } from "../settings/price.ts";
+import { type Bound, boundCost, mostOutputWithin, priceOf, withSearches, withSound } from "../settings/price.ts";
 import { noTokens, type TokenUsage } from "../usage/token-usage.ts";
 import type { UsageRecorder } from "../usage/usage-recorder.ts";
 import { storableText, type UsageRow } from "../usage/usage-row.ts";
@@ -183,8 +183,12 @@ class Ledger implements CallLedger {
 
   #columnsOf(end: CallEnd): Partial<UsageRow> {
     const { reserved } = this.#row;
-    const tokens = tokensOf(end.usage, this.#sentAt === undefined ? noTokens : this.#bound);
-    const charge = chargeOf(this.#model?.price, end, { tokens: withSound(tokens, this.#bound), reserved });
+    const known = tokensOf(end.usage, this.#sentAt === undefined ? noTokens : this.#bound);
+    const price = this.#model?.price;
+    // What was counted here says nothing of what the provider did beside writing.
+    const isUntold = end.usage.source === "counted" && reserved > 0n && typeof price === "object";
+    const tokens = isUntold ? withSearches(known, price) : known;
+    const charge = chargeOf(price, end, { tokens: withSound(tokens, this.#bound), reserved });
     return endColumns(end, { tokens, charge, reserved });
   }
 

@@ -190,10 +190,13 @@ export function endOf(call: ForwardedCall, state: SseState, { outcome, problem, 
 }
 
 /** What the provider told of the whole; where it did not, what it told of the input and what was seen of the answer. */
-function usageOf(call: ForwardedCall, { usage, usageIsWhole, countedTokens }: SseState): CallEnd["usage"] {
+function usageOf(call: ForwardedCall, { usage, usageIsWhole, countedTokens, hasSound }: SseState): CallEnd["usage"] {
   const isBound = call.wire.withoutFigures === "bound";
   if (usage && usageIsWhole && (usage.input > 0 || (isBound && usage.units))) return { source: "provider", tokens: usage };
   if (isBound) return { source: "bound" };
   const known = usage && usage.input > 0 ? usage : { ...noTokens, input: call.countedInput };
-  return { source: "counted", tokens: { ...known, output: Math.max(known.output, usage?.output ?? 0, countedTokens) } };
+  const output = Math.max(known.output, usage?.output ?? 0, countedTokens);
+  // How much of it was sound nobody has said, so it can have been all.
+  const units = hasSound ? { units: { ...known.units, audioOutput: output } } : {};
+  return { source: "counted", tokens: { ...known, output, ...units } };
 }

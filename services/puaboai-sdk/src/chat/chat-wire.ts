@@ -26,6 +26,8 @@ export const chatWireWithOurUsage: WireFormat = {
 };
 
 const usageName = Buffer.from('"usage"');
+/** A bare quote cannot stand in what a model wrote. */
+const audioName = Buffer.from('"audio"');
 const finishName = Buffer.from('"finish_reason"');
 
 /** The frame that tells the usage has no choices: it frames the content, as `[DONE]` does. */
@@ -37,6 +39,7 @@ const readChatFrame: FrameReader = (frame, data, state) => {
   if (data.startsWith('{"error"')) state.failed = true;
   state.begun ||= !state.failed && tellsAnything(frame);
   state.finished ||= tellsFinish(frame);
+  state.hasSound ||= frame.includes(audioName);
   const told = frame.includes(usageName) ? memberAt(dataOf(frame), ["usage"]) : undefined;
   const usage = readUsage(told);
   if (!usage) {

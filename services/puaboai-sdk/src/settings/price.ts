@@ -111,6 +111,13 @@ export function withSound(usage: TokenUsage, bound: Bound): TokenUsage {
   return { ...usage, units: { ...usage.units, audioInput: usage.input } };
 }
 
+/** Where no figure says how often a model has searched, it can have been as often as it may. */
+export function withSearches(usage: TokenUsage, { fees }: Price): TokenUsage {
+  const { search = 0n, mostSearches = 0 } = fees ?? {};
+  if (search === 0n || mostSearches === 0 || usage.units?.searches !== undefined) return usage;
+  return { ...usage, units: { ...usage.units, searches: mostSearches } };
+}
+
 function ratesAt(price: Price, input: number): Rates {
   return price.tiers?.findLast(({ above }) => input > above) ?? price;
 }

@@ -31,6 +31,8 @@ export interface SseState {
   failed: boolean;
   /** Why nothing more of the stream can be read. */
   broken: string | undefined;
+  /** Some of the answer is sound. */
+  hasSound: boolean;
   /** An estimate of the tokens sent so far, for when the provider gives no figure; errs upwards. */
   countedTokens: number;
 }
@@ -114,6 +116,7 @@ function newState(): SseState {
     finished: false,
     failed: false,
     broken: undefined,
+    hasSound: false,
     countedTokens: 0,
   };
 }
