@@ -33,7 +33,7 @@ function wrong(pointer: string, detail: string): Problem {
 }
 
 /** The one that the fewest keystrokes lead to; `undefined` when even those would be more than a third of it. */
-export function nearestOf(name: string, known: readonly string[]): string | undefined {
+function nearestOf(name: string, known: readonly string[]): string | undefined {
   let found: { name: string; steps: number } | undefined;
   for (const candidate of known) {
     const steps = stepsBetween(name.toLowerCase(), candidate.toLowerCase());
