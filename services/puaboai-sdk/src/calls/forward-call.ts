@@ -85,7 +85,13 @@ function openStreamSink(call: ForwardedCall, headers: UpstreamHeaders, controls:
 
 function isStream(call: ForwardedCall, status: number, headers: UpstreamHeaders): boolean {
   const isPlain = headers["content-encoding"] === undefined || headers["content-encoding"] === "identity";
-  return call.stream && status >= 200 && status < 300 && isPlain && mediaTypeOf(headers) === "text/event-stream";
+  return (
+    call.stream &&
+    status >= 200 &&
+    status < 300 &&
+    isPlain &&
+    mediaTypeOf(headers) === (call.wire.streamType ?? "text/event-stream")
+  );
 }
 
 function pathOf({ wire: { path }, model, stream }: ForwardedCall): string {

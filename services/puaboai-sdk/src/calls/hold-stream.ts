@@ -3,7 +3,8 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { framesIn } from "../wire/frames-in.ts";
-import { type SseState, sseTap } from "../wire/sse-tap.ts";
+import { openTap } from "../wire/open-tap.ts";
+import type { SseState } from "../wire/sse-tap.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
 import { brokenStream, endOf, faultAtEnd, graceMs, inClientsFormat, lastOf } from "./relay-stream.ts";
@@ -15,7 +16,7 @@ type Check = (frames: Buffer) => Promise<Buffer>;
 
 /** Holds a stream until it is whole and checked, and then sends it frame by frame. Until then every failure is an ordinary error. */
 export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls & { check: Check }): AnswerSink {
-  const tap = sseTap(call.wire.openFrameReader());
+  const tap = openTap(call.wire);
   const held: Buffer[] = [];
   let bytes = 0;
   let isWhole = false;

@@ -4,7 +4,8 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { troubleIn, UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
-import { type SseState, sseTap } from "../wire/sse-tap.ts";
+import { openTap } from "../wire/open-tap.ts";
+import type { SseState } from "../wire/sse-tap.ts";
 import type { StreamHooks } from "./call-hooks.ts";
 import type { CallEnd } from "./call-ledger.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
@@ -16,7 +17,7 @@ import { type AnswerSink, type ForwardedCall, missingFigures, type SinkControls 
  * frames that tell nothing yet (a role, a ping) wait for the first that does.
  */
 export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls): AnswerSink {
-  const tap = sseTap(call.wire.openFrameReader());
+  const tap = openTap(call.wire);
   const client = clientStream(call, headers, controls);
   const hooks = call.hooks?.openStream(call.model, answerHeaders(call));
   let isOver = false;

@@ -1,7 +1,14 @@
-/** Providers of hosted models that speak OpenAI's formats. */
+/** Providers of hosted models that are reached by their own address. */
 import { compatible, type ProviderKind } from "./provider-kind.ts";
 
 export const hostedKinds: readonly ProviderKind[] = [
+  {
+    ...compatible,
+    name: "amazon-bedrock",
+    // https://bedrock-runtime.REGION.amazonaws.com: in which region data may be is not ours to guess.
+    wireFormats: ["bedrock-converse"],
+    source: "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+  },
   {
     ...compatible,
     name: "google",

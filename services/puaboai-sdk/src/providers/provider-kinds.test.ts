@@ -96,7 +96,7 @@ test("faults of kinds are told with their lines", () => {
 
 test("the guide lists every kind with its address and formats", () => {
   const guide = readFileSync(new URL("../../../../docs/gateway.md", import.meta.url), "utf8");
-  const rows = [...guide.matchAll(/^\| `([\w.-]+)` \| (?:`(http[^`]*)`|yours.*) \| ([a-z, ]+) \|$/gm)];
+  const rows = [...guide.matchAll(/^\| `([\w.-]+)` \| (?:`(http[^`]*)`|yours.*) \| ([a-z, -]+) \|$/gm)];
   const short = (format: string) => format.replace(/^(openai|anthropic)-/, "");
   expect(rows.map(([, name, baseUrl, formats]) => [name, baseUrl, formats])).toStrictEqual(
     providerKinds.map((kind) => [kind.name, kind.baseUrl, kind.wireFormats.map(short).join(", ")]),

@@ -64,6 +64,7 @@ const wanted: Record<string, Wanted> = {
     secret: secretOf("GEMINI_API_KEY"),
     paths: ["/v1beta/models/gemini-2.5-flash:generateContent"],
   },
+  bedrock: { ...bearer("AWS_BEARER_TOKEN_BEDROCK"), paths: ["/model/eu.amazon.nova-lite-v1%3A0/converse"] },
   azure: {
     header: "api-key",
     secret: secretOf("AZURE_OPENAI_API_KEY"),
@@ -114,6 +115,7 @@ function answerLike(name: string, request: ReceivedRequest) {
   if (name === "anthropic" && request.headers["anthropic-version"] === undefined) return chatAnswer({ status: 400 });
   if (name === "mistral" && "stream_options" in body) return chatAnswer({ status: 422 });
   if (request.path.includes("/messages")) return messagesAnswer();
+  if (request.path.endsWith("/converse")) return chatAnswer({ body: JSON.stringify(converseAnswer) });
   if (request.path.endsWith(":generateContent")) return chatAnswer({ body: JSON.stringify(geminiAnswer) });
   if (request.path.endsWith("/responses")) return responsesAnswer();
   if (request.path.endsWith("/embeddings")) return embeddingAnswer();
@@ -121,6 +123,12 @@ function answerLike(name: string, request: ReceivedRequest) {
     return chatAnswer({ body: JSON.stringify({ created: 1, data: imagesOf(body) }) });
   return chatAnswer(figures[name] ? { usage: figures[name] } : {});
 }
+
+const converseAnswer = {
+  output: { message: { role: "assistant", content: [{ text: "Hello." }] } },
+  stopReason: "end_turn",
+  usage: { inputTokens: 10, outputTokens: 5, totalTokens: 15 },
+};
 
 const geminiAnswer = {
   candidates: [{ content: { role: "model", parts: [{ text: "Hello." }] }, finishReason: "STOP" }],

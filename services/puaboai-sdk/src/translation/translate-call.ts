@@ -3,6 +3,7 @@ import type { ForwardedCall } from "../calls/forwarded-call.ts";
 import type { Model, RemoteModel } from "../catalogue/catalogue.ts";
 import { speakersOf, speaks } from "../catalogue/speakers-of.ts";
 import { chatWire } from "../chat/chat-wire.ts";
+import { converseWire } from "../converse/converse-wire.ts";
 import { geminiWire } from "../gemini/gemini-wire.ts";
 import { messagesWire } from "../messages/messages-wire.ts";
 import { responsesWire } from "../responses/responses-wire.ts";
@@ -14,7 +15,7 @@ const clientWires = [chatWire, messagesWire, responsesWire] as const;
 type ClientWire = (typeof clientWires)[number];
 
 /** What they are translated into, the most spoken first. */
-const wires = [...clientWires, geminiWire] as const;
+const wires = [...clientWires, geminiWire, converseWire] as const;
 type TranslatedWire = (typeof wires)[number];
 
 /** Those that can be asked, as they are or translated: of a route, the others are left out. @throws Problem `invalid_request` */

@@ -3,6 +3,8 @@ import { readChatRequest } from "./chat/read-chat-request.ts";
 import { openChatStreamWriter, writeChatAnswer } from "./chat/write-chat-answer.ts";
 import { writeChatRequest } from "./chat/write-chat-request.ts";
 import { writeOpenAiError } from "./chat/write-openai-error.ts";
+import { openConverseStreamReader, readConverseAnswer } from "./converse/read-converse-answer.ts";
+import { writeConverseRequest } from "./converse/write-converse-request.ts";
 import { openGeminiStreamReader, readGeminiAnswer } from "./gemini/read-gemini-answer.ts";
 import { writeGeminiRequest } from "./gemini/write-gemini-request.ts";
 import { openMessagesStreamWriter } from "./messages/open-messages-stream-writer.ts";
@@ -50,6 +52,11 @@ const upstreams = {
     writeRequest: writeResponsesRequest,
     readAnswer: readResponsesAnswer,
     openStreamReader: openResponsesStreamReader,
+  },
+  "bedrock-converse": {
+    writeRequest: writeConverseRequest,
+    readAnswer: readConverseAnswer,
+    openStreamReader: openConverseStreamReader,
   },
   gemini: { writeRequest: writeGeminiRequest, readAnswer: readGeminiAnswer, openStreamReader: openGeminiStreamReader },
 } as const satisfies Record<string, UpstreamFormat>;

@@ -14,8 +14,17 @@ export const wireFormatNames = [
   "openai-transcriptions",
   "anthropic-messages",
   "gemini",
+  "bedrock-converse",
 ] as const;
 export type WireFormatName = (typeof wireFormatNames)[number];
+
+/** Makes server-sent events of a stream that is none. */
+export interface StreamDecoder {
+  /** The frames that this completes; `undefined`: none. @throws Error when it is not what it should be */
+  push(chunk: Buffer): Buffer | undefined;
+  /** The stream has ended inside of a message. */
+  isTorn(): boolean;
+}
 
 export interface WireFormat {
   readonly name: WireFormatName;
@@ -27,6 +36,10 @@ export interface WireFormat {
   readonly withoutFigures: "text" | "input" | "bound";
   /** Answers may be sound or plain text, which goes on piece by piece. */
   readonly passesBytes?: boolean;
+  /** Media type of its streams; server-sent events unless told. */
+  readonly streamType?: string;
+  /** For streams that are no server-sent events; one for each. */
+  readonly openDecoder?: () => StreamDecoder;
   /** Reads one stream. */
   openFrameReader(): FrameReader;
   /** The last frame of a stream that cannot go on; SDKs throw it as an error. */

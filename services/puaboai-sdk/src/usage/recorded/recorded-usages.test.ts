@@ -8,10 +8,11 @@ import { responsesWire } from "../../responses/responses-wire.ts";
 import { parseGatewaySettings } from "../../settings/gateway-settings.ts";
 import { type Price, priceOf } from "../../settings/price.ts";
 import { sseTap } from "../../wire/sse-tap.ts";
+import { readConverseUsage } from "../converse-usage.ts";
 import { readGeminiUsage } from "../gemini-usage.ts";
 import { readTranscriptionUsage, type TokenUsage } from "../token-usage.ts";
 
-type Format = "chat" | "responses" | "messages" | "embeddings" | "images" | "transcription" | "gemini";
+type Format = "chat" | "responses" | "messages" | "embeddings" | "images" | "transcription" | "gemini" | "converse";
 
 /** Usage objects in the shape in which providers publish them, with the figures of the page where it has an example. */
 interface RecordedUsage {
@@ -37,6 +38,7 @@ const readers: Record<Format, (usage: object) => TokenUsage | undefined> = {
   images: (usage) => responsesWire.findUsage(answer({ data: [], usage })),
   transcription: readTranscriptionUsage,
   gemini: readGeminiUsage,
+  converse: readConverseUsage,
 };
 
 /** The figures at the end of a stream, in the frames of the format. */
