@@ -184,9 +184,11 @@ test("revisions have no gap and appear in their order, with writers at once and 
   const other = await createTestDatabase();
   const [one, two, reader] = await Promise.all([other.api, other.keys, other.ai].map((connection) => connect(connection)));
   const done = new AbortController();
+  const seen = { reads: 0 };
   const write = async (client: Client, kind: string): Promise<number[]> => {
     const kept: number[] = [];
-    for (let i = 0; i < 60; i++) {
+    // However late the reader gets its turn, it has looked amid the writing.
+    for (let i = 0; i < 60 || seen.reads <= 5; i++) {
       await client.query("BEGIN");
       const { rows } = await client.query("SELECT record_change($1, gen_random_uuid(), NULL) AS rev", [kind]);
       const keep = i % 3 !== 0;
@@ -195,21 +197,20 @@ test("revisions have no gap and appear in their order, with writers at once and 
     }
     return kept;
   };
-  const watch = async (): Promise<number> => {
-    let reads = 0;
+  const watch = async (): Promise<void> => {
     while (!done.signal.aborted) {
       // Whoever has seen rev n has seen every rev below it.
       const { rows } = await reader!.query("SELECT count(*) AS rows, coalesce(max(rev), 0) AS rev FROM changes");
       expect(rows[0].rows).toBe(rows[0].rev);
-      reads++;
+      seen.reads++;
     }
-    return reads;
   };
   const watching = watch();
   const revs = (await Promise.all([write(one!, "session"), write(two!, "key")])).flat().toSorted((a, b) => a - b);
   done.abort();
-  expect(await watching).toBeGreaterThan(5);
-  expect(revs).toEqual(Array.from({ length: 80 }, (_, i) => i + 1));
+  await watching;
+  expect(revs.length).toBeGreaterThanOrEqual(80);
+  expect(revs).toEqual(Array.from(revs, (_, i) => i + 1));
   await Promise.all([one, two, reader].map((client) => client!.end()));
   await other.drop();
 });
