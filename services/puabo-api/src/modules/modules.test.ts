@@ -186,6 +186,27 @@ describe("the prober", () => {
     await closeAll();
   });
 
+  test("a module that starts with us is seen long before the next round, and is not called down for its first silence", async () => {
+    const clock = clockAfter(3);
+    let probes = 0;
+    let hasStarted = false;
+    const starting: Probe = async () => {
+      probes++;
+      if (!hasStarted) throw new Error("refused");
+      return { outcome: "operational", latencyMs: 1, checks: [] };
+    };
+    const fine: Probe = () => Promise.resolve({ outcome: "operational", latencyMs: 1, checks: [] });
+    const { db } = open(clock, { database: starting, auth: fine }, { failuresBeforeDown: 2 });
+    const database = async () =>
+      await db.selectFrom("modules").selectAll().where("name", "=", "database").executeTakeFirstOrThrow();
+    await waitFor(() => probes >= 4);
+    expect(await database()).toMatchObject({ status: "unknown", failures_in_a_row: 1 });
+    clock.advance(1000);
+    hasStarted = true;
+    await waitFor(async () => (await database()).status === "operational");
+    await closeAll();
+  });
+
   test("a probe that never answers ends at its deadline and holds up neither the others nor the end", async () => {
     const clock = clockAfter(4);
     const never: Probe = () => new Promise(() => undefined);

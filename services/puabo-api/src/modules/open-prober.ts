@@ -22,17 +22,26 @@ export interface Prober {
   close(): Promise<void>;
 }
 
-/** Looks at every module each `intervalMs`, jittered, outside any request. Over all replicas one prober works at a time. */
+/** How soon a module that nobody has seen yet is looked at again: services that start together find each other. */
+const firstLookMs = 1000;
+
+/**
+ * Looks at every module each `intervalMs`, jittered, outside any request. Over all replicas one prober works at a time. One that
+ * was never seen is looked at in between too, and only an answer counts then: a service that still starts is not down.
+ */
 export function openProber(needs: Needs): Prober {
   const stopped = new AbortController();
   const rounds = (async () => {
     while (!stopped.signal.aborted) {
-      await probeOnce(needs, stopped.signal).catch((error: unknown) => needs.logger.warn({ err: error }, "module probes failed"));
-      await pause(needs.intervalMs * (0.8 + Math.random() * 0.4), stopped.signal);
+      const round = await probeRound(needs, stopped.signal).catch((error: unknown) => {
+        needs.logger.warn({ err: error }, "module probes failed");
+      });
+      const usualMs = needs.intervalMs * (0.8 + Math.random() * 0.4);
+      await pause(round?.unseen ? Math.min(firstLookMs, usualMs) : usualMs, stopped.signal);
     }
   })();
   return {
-    probeOnce: () => probeOnce(needs, stopped.signal),
+    probeOnce: async () => (await probeRound(needs, stopped.signal)).whole,
     close: async () => {
       stopped.abort();
       await rounds;
@@ -40,21 +49,32 @@ export function openProber(needs: Needs): Prober {
   };
 }
 
-async function probeOnce(needs: Needs, stopped: AbortSignal): Promise<boolean> {
+interface Round {
+  /** Every module was looked at, and not those alone which nobody has seen yet. */
+  whole: boolean;
+  /** Some module is still to be seen. */
+  unseen: boolean;
+}
+
+async function probeRound(needs: Needs, stopped: AbortSignal): Promise<Round> {
   return await inTransaction(needs.db, async (tx) => {
-    if (!(await tryProberLock(tx))) return false;
-    const modules = await listModules(tx);
-    const now = needs.clock.now();
+    if (!(await tryProberLock(tx))) return { whole: false, unseen: false };
+    const modules = (await listModules(tx)).filter(({ name }) => needs.probes[name]);
     const newest = Math.max(...modules.map((module) => module.checked_at?.getTime() ?? 0));
-    if (now - newest < needs.intervalMs * 0.75) return false;
-    const results = await Promise.all(modules.map(async (module) => ({ module, result: await probe(needs, module, stopped) })));
+    const whole = needs.clock.now() - newest >= needs.intervalMs * 0.75;
+    const asked = whole ? modules : modules.filter(({ status }) => status === "unknown");
+    const results = await Promise.all(asked.map(async (module) => ({ module, result: await probe(needs, module, stopped) })));
     // A round cut short by our own end says nothing about the modules.
-    if (stopped.aborted) return false;
+    if (stopped.aborted) return { whole: false, unseen: false };
     const at = new Date(needs.clock.now());
+    let unseen = false;
     for (const { module, result } of results) {
-      if (result) await storeResult(needs, tx, { module, result, at });
+      if (!result) continue;
+      const failed = result.outcome === "failed";
+      unseen ||= failed && module.status === "unknown";
+      if (whole || !failed) await storeResult(needs, tx, { module, result, at });
     }
-    return true;
+    return { whole, unseen };
   });
 }
 

@@ -17,9 +17,9 @@ test("after so many failures in a row the provider is left alone, and a success 
   fail(breaker, 2);
   breaker.enter().succeeded();
   fail(breaker, 2);
-  expect(breaker.isOpen()).toBe(false);
+  expect(breaker.state()).toBe("closed");
   fail(breaker, 1);
-  expect(breaker.isOpen()).toBe(true);
+  expect(breaker.state()).toBe("open");
   expect(() => breaker.enter()).toThrow(expect.objectContaining({ code: "unavailable", headers: { "retry-after": "10" } }));
 });
 
@@ -28,16 +28,19 @@ test("then one call tries, alone; its success opens the way and its failure clos
   const breaker = openBreaker("p", settings, clock);
   fail(breaker, 3);
   clock.advance(10_001);
+  expect(breaker.state()).toBe("half_open");
   const first = breaker.enter();
+  expect(breaker.state()).toBe("half_open");
   expect(() => breaker.enter()).toThrow("keeps failing");
   first.failed();
   first.ended();
+  expect(breaker.state()).toBe("open");
   expect(() => breaker.enter()).toThrow("keeps failing");
   clock.advance(10_001);
   const second = breaker.enter();
   second.succeeded();
   second.ended();
-  expect(breaker.isOpen()).toBe(false);
+  expect(breaker.state()).toBe("closed");
   breaker.enter();
   breaker.enter();
 });
@@ -54,5 +57,5 @@ test("a try without a verdict, as when the client goes away, lets the next one t
 test("switched off it never opens", () => {
   const breaker = openBreaker("p", { failures: 0, openMs: 10_000 }, fakeClock());
   fail(breaker, 100);
-  expect(breaker.isOpen()).toBe(false);
+  expect(breaker.state()).toBe("closed");
 });

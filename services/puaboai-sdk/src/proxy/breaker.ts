@@ -12,10 +12,13 @@ export interface BreakerSettings {
   openMs: number;
 }
 
+/** `open`: left alone. `half_open`: its time is over, and the next call, or one under way, tries it. */
+export type BreakerState = "closed" | "open" | "half_open";
+
 export interface Breaker {
   /** A call is about to be made. @throws Problem `unavailable` while the provider is left alone */
   enter(): Attempt;
-  isOpen(): boolean;
+  state(): BreakerState;
 }
 
 interface Attempt {
@@ -30,16 +33,20 @@ export function openBreaker(name: string, { failures, openMs }: BreakerSettings,
   /** Monotonic milliseconds from which one call may try. */
   let retryAt = -Infinity;
   let trying = false;
-  const isOpen = (): boolean => failures > 0 && inARow >= failures;
+  const state = (): BreakerState => {
+    if (failures === 0 || inARow < failures) return "closed";
+    return clock.monotonic() < retryAt ? "open" : "half_open";
+  };
   return {
-    isOpen,
+    state,
     enter() {
       const now = clock.monotonic();
-      if (isOpen() && (trying || now < retryAt)) {
+      const found = state();
+      if (found === "open" || (found === "half_open" && trying)) {
         const seconds = Math.max(1, Math.ceil((retryAt - now) / 1000));
         throw notAsked("breaker_open", `the provider ${name} keeps failing`, seconds);
       }
-      const tries = isOpen();
+      const tries = found === "half_open";
       trying ||= tries;
       return {
         succeeded: () => {

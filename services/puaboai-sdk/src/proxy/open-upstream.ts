@@ -74,8 +74,8 @@ export function openUpstream(
   const watch = watchHealth(() => clock.monotonic());
   return {
     settings,
-    isOpen: () => breaker.isOpen(),
-    health: () => watch.read(breaker.isOpen()),
+    isOpen: () => breaker.state() === "open",
+    health: () => watch.read(breaker.state()),
     post({ path, body, requestId, headers: more }, receiver) {
       if (active >= settings.maxConcurrent) {
         throw notAsked("too_many_calls", "too many calls to this provider", 1);

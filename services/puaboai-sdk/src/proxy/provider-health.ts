@@ -1,9 +1,13 @@
 /** How a provider is, as its last calls showed it. */
+import type { BreakerState } from "./breaker.ts";
 import type { UpstreamFailure } from "./upstream-failure.ts";
 
 export interface ProviderHealth {
-  /** `refusing`: its last answer was 401 or 403. `failing`: its last call failed. `open`: it is left alone for a while. */
-  state: "unused" | "answering" | "refusing" | "failing" | "open";
+  /**
+   * `refusing`: its last answer was 401 or 403. `failing`: its last call failed. `open`: it is left alone for a while;
+   * `half_open`: that while is over, and the next call tries it.
+   */
+  state: "unused" | "answering" | "refusing" | "failing" | Exclude<BreakerState, "closed">;
   /** `timeout`, `failed`, or the status that it answered with. */
   lastError: string | undefined;
   lastErrorAgeMs: number | undefined;
@@ -13,7 +17,7 @@ export interface ProviderHealth {
 export interface HealthWatch {
   answered(status: number): void;
   failed(failure: UpstreamFailure): void;
-  read(isOpen: boolean): ProviderHealth;
+  read(breaker: BreakerState): ProviderHealth;
 }
 
 /** @param now monotonic milliseconds */
@@ -35,8 +39,8 @@ export function watchHealth(now: () => number): HealthWatch {
       state = "failing";
       error = { kind, at: now() };
     },
-    read: (isOpen) => ({
-      state: isOpen ? "open" : state,
+    read: (breaker) => ({
+      state: breaker === "closed" ? state : breaker,
       lastError: error?.kind,
       lastErrorAgeMs: error && now() - error.at,
       lastSuccessAgeMs: succeededAt === undefined ? undefined : now() - succeededAt,
