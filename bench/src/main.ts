@@ -33,16 +33,13 @@ const benchmarks: readonly Benchmark[] = [
 ];
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      list: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      rounds: { type: "string", default: "7" },
-      seconds: { type: "string", default: "3" },
-      size: { type: "string" },
-    },
-  });
+  const asked = readArguments();
+  if (!asked) return refuse();
+  const { values, positionals } = asked;
+  if (values.help) {
+    console.log(usage());
+    return 0;
+  }
   if (values.list) {
     const shown = benchmarks.map(({ id, what, against, bar }) => ({ id, what, against, bar }));
     console.log(values.json ? JSON.stringify(shown) : listTable(shown));
@@ -50,14 +47,40 @@ async function main(): Promise<number> {
   }
   const benchmark = benchmarks.find(({ id }) => id === positionals[0]);
   const options = runOptions(values);
-  if (!benchmark || positionals.length !== 1 || !options) {
-    const line = "npm run bench -- ID [--json] [--rounds 1–100] [--seconds up to 60] [--size up to 10,000,000]";
-    console.error(`usage: ${line}\n\n${listTable(benchmarks)}`);
-    return 2;
-  }
+  if (!benchmark || positionals.length !== 1 || !options) return refuse();
   const result = resultOf(benchmark, await benchmark.run(options));
   console.log(values.json ? JSON.stringify(result) : resultTable(result));
   return 0;
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: "boolean", short: "h", default: false },
+        list: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        rounds: { type: "string", default: "7" },
+        seconds: { type: "string", default: "3" },
+        size: { type: "string" },
+      },
+    });
+  } catch (error) {
+    // Only a wrong word throws, and its sentence names the word.
+    console.error(`${error instanceof Error ? error.message : String(error)}\n`);
+    return undefined;
+  }
+}
+
+function refuse(): number {
+  console.error(usage());
+  return 2;
+}
+
+function usage(): string {
+  const line = "npm run bench -- ID [--json] [--rounds 1–100] [--seconds up to 60] [--size up to 10,000,000]";
+  return `usage: ${line}\n\n${listTable(benchmarks)}`;
 }
 
 function runOptions(values: { rounds: string; seconds: string; size?: string | undefined }): RunOptions | undefined {
