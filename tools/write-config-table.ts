@@ -11,6 +11,7 @@ interface Field {
   readonly doc: string;
   readonly fallback: { readonly shown: string } | undefined;
   readonly secret: boolean;
+  readonly values?: readonly string[];
 }
 
 const root = join(import.meta.dirname, "..");
@@ -35,10 +36,15 @@ async function rowsOf(service: Service): Promise<string[]> {
   return rows;
 }
 
-function rowOf(name: string, { doc, fallback, secret }: Field): string {
+function rowOf(name: string, { doc, fallback, secret, values }: Field): string {
   const names = secret ? `\`${name}\`<br>or \`${name}_FILE\`` : `\`${name}\``;
   const shown = fallback === undefined ? "required" : fallback.shown || "empty";
-  return `| ${names} | ${/^(?:required|empty|—)$/.test(shown) ? shown : `\`${cell(shown)}\``} | ${cell(sentence(doc))} |`;
+  return `| ${names} | ${/^(?:required|empty|—)$/.test(shown) ? shown : `\`${cell(shown)}\``} | ${cell(sentence(doc) + choice(doc, values))} |`;
+}
+
+/** What the sentence itself has not named yet. */
+function choice(doc: string, values: readonly string[] = []): string {
+  return values.every((value) => doc.includes(value)) ? "" : ` One of ${values.map((value) => `\`${value}\``).join(", ")}.`;
 }
 
 function cell(text: string): string {

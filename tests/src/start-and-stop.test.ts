@@ -68,7 +68,9 @@ describe("npm start", () => {
     const first = await start();
     const second = await launchPlatform({ dataDirectory: first.dataDirectory });
     expect(await second.exited).toBe(1);
-    expect(second.output()).toContain(`in use by process ${first.pid}`);
+    const lines = second.output().trim().split("\n");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain(`in use by process ${first.pid}`);
     expect((await fetch(`${first.urls.api}/health`)).status).toBe(200);
   });
 

@@ -12,6 +12,8 @@ export interface Field<T> {
   readonly fallback: { readonly value: T; readonly shown: string } | undefined;
   /** A secret may come from a file named by `NAME_FILE` and is never printed. */
   readonly secret: boolean;
+  /** All that it may be, where that is a list. */
+  readonly values?: readonly string[];
 }
 
 interface Options<T> {
@@ -65,11 +67,13 @@ export function flag(options: Options<boolean>): Field<boolean> {
 }
 
 export function oneOf<const T extends string>(options: Options<T> & { values: readonly T[] }): Field<T> {
-  return field<T>(options, (value) => {
-    const found = options.values.find((candidate) => candidate === value);
-    if (found === undefined) throw new Error(`must be one of ${options.values.join(", ")}`);
+  const { values } = options;
+  const parse = (value: string): T => {
+    const found = values.find((candidate) => candidate === value);
+    if (found === undefined) throw new Error(`must be one of ${values.join(", ")}`);
     return found;
-  });
+  };
+  return { ...field<T>(options, parse), values };
 }
 
 /** An absolute URL; its trailing slash is dropped so that paths can be appended. */

@@ -18,7 +18,7 @@ export {
   type RequestContext,
   requestContext,
 } from "./request-context.ts";
-export { runMain } from "./run-main.ts";
+export { runMain, StartFault } from "./run-main.ts";
 export { listenAddressOf, serverFields, serverRules, trustedProxiesOf } from "./server-fields.ts";
 export type { App, HomePage, ListenAddress, Server, ServerOptions, ServiceIdentity } from "./server-options.ts";
 export { loadServiceTokens, serviceTokenFields, type ServiceTokens } from "./service-tokens.ts";

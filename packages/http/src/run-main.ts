@@ -28,6 +28,11 @@ export interface MainOptions<S extends ConfigSchema> {
   closeDeadlineMs?: number;
 }
 
+/** An ordinary reason not to start, such as a folder that is in use: whoever starts it needs the sentence and no stack. */
+export class StartFault extends Error {
+  override readonly name = "StartFault";
+}
+
 /**
  * Configuration, start, signals, end. Exit codes: 0 after SIGTERM or SIGINT, 1 after anything else.
  * Every fault of the configuration is printed at once, and nothing is started then.
@@ -141,7 +146,7 @@ function asError(thrown: unknown): Error {
 
 /** What a person at the terminal needs is one line; what is unexpected goes to the log with its cause as well. */
 function explain<S extends ConfigSchema>(error: unknown, { process, serviceName }: MainOptions<S>, logger: Logger): void {
-  const known = error instanceof ConfigError ? error.message : portFault(error);
+  const known = error instanceof ConfigError || error instanceof StartFault ? error.message : portFault(error);
   if (known === undefined) logger.fatal({ event: "start_failed", err: asError(error) }, "the service could not start");
   process.stderr.write(`${serviceName}: ${known ?? `could not start: ${censorText(asError(error).message)}`}\n`);
 }

@@ -7,11 +7,16 @@ interface Claim {
   started: string;
 }
 
+/** Another process that is alive holds the directory; the message names it. */
+export class DirectoryInUse extends Error {
+  override readonly name = "DirectoryInUse";
+}
+
 /**
  * Claims a data directory for this process, so that a second start never takes a running database for a left-over one and
  * stops it. A claim ends with its process, however that ended.
  * @returns the release
- * @throws Error naming the process that holds the directory
+ * @throws DirectoryInUse naming the process that holds the directory
  */
 export async function claimDirectory(directory: string): Promise<() => Promise<void>> {
   const path = join(directory, "owner.json");
@@ -25,13 +30,13 @@ export async function claimDirectory(directory: string): Promise<() => Promise<v
     }
     const holder = await readClaim(path);
     if (holder && (await isRunning(holder.pid)) && (await startedAt(holder.pid)) === holder.started) {
-      throw new Error(
+      throw new DirectoryInUse(
         `the data folder ${directory} is in use by process ${holder.pid}; stop that one first, or name another folder`,
       );
     }
     await rm(path, { force: true });
   }
-  throw new Error(`the data folder ${directory} is being claimed by another process`);
+  throw new DirectoryInUse(`the data folder ${directory} is being claimed by another process`);
 }
 
 async function readClaim(path: string): Promise<Claim | undefined> {

@@ -1,2 +1,2 @@
-export { claimDirectory } from "./claim-directory.ts";
+export { claimDirectory, DirectoryInUse } from "./claim-directory.ts";
 export { commandLine, isRunning, ownPid, ownUid, sendSignal, startedAt } from "./processes.ts";

@@ -1,17 +1,23 @@
+/** The folder in which one installation lives: made, and held by one process at a time. */
 import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
-/** The folder in which one installation lives: made, and held by one process at a time. */
-import { claimDirectory } from "@nexus/processes";
+import { StartFault } from "@nexus/http";
+import { claimDirectory, DirectoryInUse } from "@nexus/processes";
 
 export interface DataDirectory {
   path: string;
   release(): Promise<void>;
 }
 
-/** @throws Error when a living process holds it; what a killed one left behind is taken over */
+/** @throws StartFault when a living process holds it; what a killed one left behind is taken over */
 export async function openDataDirectory(path: string): Promise<DataDirectory> {
   const directory = resolve(path);
   // Others may pass through: as root, PostgreSQL runs as another user. What is secret lies in a folder of its own.
   await mkdir(directory, { recursive: true, mode: 0o711 });
-  return { path: directory, release: await claimDirectory(directory) };
+  try {
+    return { path: directory, release: await claimDirectory(directory) };
+  } catch (cause) {
+    if (cause instanceof DirectoryInUse) throw new StartFault(`${cause.message} with NEXUS_DATA_DIR`, { cause });
+    throw cause;
+  }
 }

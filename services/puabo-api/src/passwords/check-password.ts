@@ -9,7 +9,7 @@ interface Person {
   name: string;
 }
 
-const longestPassword = 256;
+export const longestPassword = 256;
 const shortestOwnWord = 4;
 
 /** What is wrong with a new password, or `undefined`. Lengths are counted in Unicode code points; no composition is asked for. */

@@ -4,6 +4,7 @@ import { type App, requestContext } from "@nexus/http";
 import type { Deps } from "../deps.ts";
 import { presentUser } from "../sessions/session.ts";
 import { completeSetup, requireOpenSetup } from "./complete-setup.ts";
+import { nameField, setupFault } from "./setup-fault.ts";
 import { setupDonePage, setupForm } from "./setup-page.ts";
 
 const formType = "application/x-www-form-urlencoded";
@@ -34,6 +35,8 @@ export function setupRoutes(app: App, deps: Deps): void {
     method: "POST",
     url: "/setup",
     config: { permission: "public" },
+    // The handler looks at it, as a person at a form needs the page again.
+    attachValidation: true,
     schema: {
       summary: "Make the first administrator with the code of the link, and sign in",
       tags: ["setup"],
@@ -43,6 +46,7 @@ export function setupRoutes(app: App, deps: Deps): void {
     handler: async (request, reply) => {
       const isForm = request.headers["content-type"]?.startsWith(formType) === true;
       try {
+        if (request.validationError) throw request.validationError;
         const { token, session } = await completeSetup(deps, request.body, requestContext(request));
         const lifeSeconds = Math.floor(deps.sessionLifetime.absoluteMs / 1000);
         reply.code(201).header("set-cookie", deps.sessionCookie.set(token, lifeSeconds)).header("cache-control", "no-store");
@@ -50,11 +54,14 @@ export function setupRoutes(app: App, deps: Deps): void {
         const page = setupDonePage(session.user.email);
         return await reply.headers(page.headers).serializer(String).send(page.html);
       } catch (error) {
-        if (!isForm || !(error instanceof Problem) || error.code === "not_found" || error.status >= 500) throw error;
-        const { code, email, name } = request.body;
-        const page = setupForm({ code, email, name, message: error.detail, passwordMinLength: deps.passwordMinLength });
+        const fault = setupFault(error, deps.passwordMinLength);
+        if (!isForm || !(fault instanceof Problem) || fault.code === "not_found" || fault.status >= 500) throw fault;
+        const { code, email, name } = request.body as Partial<contract.SetupRequest>;
+        if (code === undefined) throw fault;
+        await requireOpenSetup(deps, code);
+        const page = setupForm({ code, email, name, message: nameField(fault), passwordMinLength: deps.passwordMinLength });
         return await reply
-          .code(error.status as 400)
+          .code(fault.status as 422)
           .headers(page.headers)
           .serializer(String)
           .send(page.html);

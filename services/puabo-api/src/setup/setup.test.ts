@@ -75,16 +75,32 @@ test("a browser's form works without a script and shows what was wrong", async (
   expect(page.text).not.toContain("<script");
 
   const refused = await service.call("POST", "/setup", { headers, body: fields({ password: "Tr0ub4dor&3", name: '"><b>' }) });
-  expect(refused.status).toBe(400);
+  expect(refused.status).toBe(422);
   expect(refused.headers.get("content-type")).toContain("text/html");
-  expect(refused.text).toContain("Password too short");
+  expect(refused.text).toContain("The password must have at least 15 characters.");
   expect(refused.text).toContain("&quot;&gt;&lt;b&gt;");
   expect(refused.text).not.toContain("Tr0ub4dor");
+
+  // What the schema refuses is told to a person as well, and to nobody who does not hold the code.
+  const unnamed = await service.call("POST", "/setup", { headers, body: fields({ name: "" }) });
+  expect([unnamed.status, unnamed.headers.get("content-type")]).toEqual([422, "text/html; charset=utf-8"]);
+  expect(unnamed.text).toMatch(/role="alert">The name must [^<]+\.</);
+  expect((await service.call("POST", "/setup", { headers, body: fields({ name: "", code: "a".repeat(43) }) })).status).toBe(404);
 
   const made = await service.call("POST", "/setup", { headers, body: fields({}) });
   expect(made.status).toBe(201);
   expect(made.text).toContain("is the administrator");
   expect(made.cookie).toBeDefined();
+});
+
+test("whoever sends JSON is told the field", async () => {
+  const service = await start();
+  const sent = async (given: object) =>
+    (await service.call("POST", "/setup", { body: { code: codeOf(service), ...owner, ...given } })).json;
+  const refusal = (pointer: string, detail: string) => ({ status: 422, code: "invalid_request", errors: [{ pointer, detail }] });
+  expect(await sent({ password: "short" })).toMatchObject(refusal("/password", "must have at least 15 characters"));
+  expect(await sent({ email: "nobody" })).toMatchObject(refusal("/email", "is not an e-mail address"));
+  expect(await sent({ name: undefined })).toMatchObject({ status: 422, errors: [{ pointer: "/name" }] });
 });
 
 test("of many set-ups at once exactly one makes an administrator", async () => {

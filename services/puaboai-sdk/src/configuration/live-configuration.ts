@@ -176,7 +176,9 @@ export class LiveConfiguration {
     const { clock, logger } = this.#needs;
     this.#reloads.inc({ result: "refused" });
     const faults =
-      error instanceof RefusedSettings ? error.faults : [{ line: 1, path: "", detail: `the file ${(error as Error).message}` }];
+      error instanceof RefusedSettings
+        ? error.faults
+        : [{ line: undefined, path: "", detail: `the file ${(error as Error).message}` }];
     this.refused = { at: new Date(clock.now()), fileName: basename(path), faults };
     logger.warn(
       { event: "configuration", result: "refused", faults },

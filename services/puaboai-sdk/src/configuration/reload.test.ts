@@ -1,4 +1,4 @@
-import { utimesSync, writeFileSync } from "node:fs";
+import { rmSync, utimesSync, writeFileSync } from "node:fs";
 import {
   captureLogs,
   chatAnswer,
@@ -109,6 +109,17 @@ test("a call under way ends where it began, and new ones go to the new provider"
   expect(await running.text()).toContain("[DONE]");
   expect(first.received).toHaveLength(1);
   expect(first.received[0]?.abortedAt).toBeUndefined();
+});
+
+test("a file that is gone is told as gone, and what it said stays in force", async () => {
+  rmSync(path);
+  const answer = await ask("POST", "/v1/admin/reload");
+  expect(answer.status).toBe(422);
+  const { errors } = (await answer.json()) as { errors: { detail: string }[] };
+  expect(errors.map(({ detail }) => detail.replace(/^gateway-[^:]*/, "file"))).toStrictEqual([
+    "file: the file is not there (ENOENT)",
+  ]);
+  expect((await call()).status).toBe(200);
 });
 
 test("a bad file is refused as a whole, with every line; what was in force stays, and everybody is told", async () => {

@@ -90,7 +90,8 @@ export function readGatewaySettings(path: string, tools: ReadTools = {}): Gatewa
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new Error(`cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown error"})`, { cause });
+    const { code = "unknown error" } = cause as NodeJS.ErrnoException;
+    throw new Error(code === "ENOENT" ? "is not there (ENOENT)" : `cannot be read (${code})`, { cause });
   }
   if (text.length > largestFile) throw new Error("is larger than 4 MiB");
   return parseGatewaySettings(text, basename(path), tools);

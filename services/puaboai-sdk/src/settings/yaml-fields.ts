@@ -14,7 +14,8 @@ import {
 import type { SecretSource } from "../secrets/read-secrets.ts";
 
 export interface SettingsFault {
-  line: number;
+  /** `undefined`: it is about the file as a whole, which may not be there. */
+  line: number | undefined;
   /** `models[0].kind`; empty: the file. */
   path: string;
   /** What is wrong with it, as the end of a sentence. */
@@ -49,7 +50,7 @@ export interface YamlFields {
 
 /** `gateway.yaml:12: models[0].kind must be …` */
 export function faultText({ line, path, detail }: SettingsFault, fileName: string): string {
-  return `${fileName}:${line}: ${path}${path === "" ? "" : " "}${detail}`;
+  return `${fileName}${line === undefined ? "" : `:${line}`}: ${path}${path === "" ? "" : " "}${detail}`;
 }
 
 export function parseYamlFile(text: string): YamlFile {
