@@ -139,6 +139,21 @@ test("a model that does not allow it, or a route that does not, refuses and says
   expect(await ask(key, "soft")).toMatchObject({ status: 200 });
 });
 
+test("a message keeps room for its thinking: a cap that its provider would refuse is not sent", async () => {
+  const { key, organizationId } = await keyWith(5_000_000n);
+  const thinking = (budget: number) =>
+    ({ client: "messages", body: { thinking: { type: "enabled", budget_tokens: budget } } }) as const;
+  expect(await ask(key, "messages", thinking(800))).toMatchObject({ status: 402, body: { error: { type: "billing_error" } } });
+  expect(provider.received).toHaveLength(0);
+  await waitFor(async () => ((await accountOf(organizationId))?.granted_nanos ?? 0n) === 0n);
+  await ask(key, "messages", thinking(100));
+  expect(sent()[0]).toBeGreaterThan(116);
+  // Told in another format, thinking is fitted to the cap; beyond the client's own cap it is not part of it.
+  await ask(key, "chat", thinking(800));
+  await ask(key, "messages", thinking(5000));
+  expect(sent()).toHaveLength(3);
+});
+
 test("of several budgets the tightest decides, and a stream is capped as a whole answer is", async () => {
   const { key, id, organizationId } = await keyWith(5_000_000n);
   const [budgetId, keyLimit] = [newUuid(), 2_000_000n];

@@ -8,12 +8,17 @@ const mostTries = 3;
 /** Shorter answers are of no use, and some providers refuse such a cap. */
 const fewestTokens = 16;
 
-/** @param attempt is made again with a model that writes less; rejects with `budget_exceeded` only before anything was sent */
+/**
+ * @param attempt is made again with a model that writes less; rejects with `budget_exceeded` only before anything was sent
+ * @param thinks tokens of its cap that the call wants for thinking
+ */
 export async function clampOutput<M extends Model>(
   call: Pick<OpenCall, "ledger" | "mayClamp">,
   model: M,
   attempt: (model: M) => Promise<void>,
+  thinks = 0,
 ): Promise<void> {
+  const fewest = thinks + fewestTokens;
   let fitting = model;
   for (let tries = 0; ; tries++) {
     try {
@@ -22,7 +27,7 @@ export async function clampOutput<M extends Model>(
       const left = tries < mostTries ? nanosLeft(error) : undefined;
       if (left === undefined || !call.mayClamp()) throw error;
       const tokens = call.ledger.outputWithin(left);
-      if (tokens === undefined || tokens < fewestTokens || tokens >= fitting.maxOutputTokens) throw error;
+      if (tokens === undefined || tokens < fewest || tokens >= fitting.maxOutputTokens) throw error;
       fitting = { ...model, maxOutputTokens: tokens, isClamped: true };
     }
   }

@@ -1,6 +1,6 @@
 import { paidExtraNames, paidExtrasIn, paidToolsIn } from "../calls/paid-tools.ts";
 /** The few fields of an Anthropic Messages request that the gateway acts on; everything else is the upstream's. */
-import type { ObjectScan } from "../json/scan-object.ts";
+import { type ObjectScan, scanObject, valueAt } from "../json/scan-object.ts";
 import { setMember, splice } from "../json/splice.ts";
 import { readRequest } from "../wire/read-request.ts";
 
@@ -11,6 +11,8 @@ export interface MessagesRequest {
   stream: boolean;
   /** `max_tokens`, which this API requires, thinking included. */
   outputCap: number;
+  /** The part of it that is for thinking; 0: none is told, or thinking may go beyond the cap, as it may between calls of tools. */
+  thinkingTokens: number;
   choices: 1;
   /** Images or documents are inside: bytes say nothing about their tokens. */
   hasMedia: boolean;
@@ -32,6 +34,7 @@ const wanted: ReadonlySet<string> = new Set([
   "mcp_servers",
   "container",
   "cache_control",
+  "thinking",
   ...paidExtraNames,
 ]);
 /** A content block of an image, a document or an uploaded file has a source. */
@@ -50,6 +53,7 @@ export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): Mes
     model,
     stream,
     outputCap: outputCap ?? 1,
+    thinkingTokens: thinkingTokensIn(body, scan, outputCap ?? 1),
     choices: 1,
     hasMedia: mediaNames.some((name) => inside.has(name)),
     writesCache: inside.has("cache_control") || scan.values.has("cache_control"),
@@ -57,6 +61,18 @@ export function readMessagesRequest(body: Buffer, { needsCap = true } = {}): Mes
     paidExtras: paidExtrasIn(body, scan),
     scan,
   };
+}
+
+const wantedOfThinking: ReadonlySet<string> = new Set(["budget_tokens"]);
+
+/** What is no number the provider refuses by itself. */
+function thinkingTokensIn(body: Buffer, scan: ObjectScan, outputCap: number): number {
+  const span = scan.values.get("thinking");
+  if (!span || body[span.start] !== 0x7b) return 0;
+  const text = body.subarray(span.start, span.end);
+  const budget = scanObject(text, { wanted: wantedOfThinking, pointer: "/thinking" }).values.get("budget_tokens");
+  const tokens = budget && budget.end - budget.start < 20 ? valueAt(text, budget) : undefined;
+  return typeof tokens === "number" && tokens > 0 && tokens < outputCap ? tokens : 0;
 }
 
 /** Tools that run at the provider; those that a client runs cost their tokens alone. */

@@ -7,7 +7,7 @@ import { refusePaidExtras, refusePaidTools } from "../calls/paid-tools.ts";
 import { toldCap } from "../calls/told-cap.ts";
 import { tryTargets } from "../calls/try-targets.ts";
 import { type RemoteModel, requireKind } from "../catalogue/catalogue.ts";
-import { speakersOf } from "../catalogue/speakers-of.ts";
+import { speakersOf, speaks } from "../catalogue/speakers-of.ts";
 import { askable, translateCall } from "../translation/translate-call.ts";
 import { noTokens } from "../usage/token-usage.ts";
 import { passingRequestHeaders } from "../wire/passing-request-headers.ts";
@@ -31,29 +31,34 @@ export function addMessagesRoutes(app: App, deps: CallDeps): void {
         const asked = readMessagesRequest(call.body);
         call.asked(asked.model, asked.stream);
         const targets = askable(deps.catalogue.targets(asked.model, allowedModels(call.caller)), messagesWire);
-        await tryTargets(call, targets, async (model, mayFallBack) => {
-          requireKind(model, "chat");
-          refusePaidTools(asked.paidTools, model.price);
-          refusePaidExtras(asked.paidExtras, model.price);
-          const sized = { ...asked, bodyBytes: call.body.length };
-          const bound = boundUsage(sized, model);
-          const { upstreamModel, maxOutputTokens } = model;
-          const id = `msg_${request.requestId.slice("req_".length)}`;
-          const created = Math.floor(deps.clock.now() / 1000);
-          const translated = translateCall(messagesWire, model, { ...asked, includeUsage: true, id, created });
-          const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
-          await call.ledger.begin(bound);
-          await forwardCall({
-            ...exchangeOf(call, { request, reply }),
-            model,
-            ...(translated ?? { wire: messagesWire, body }),
-            toldCap: toldCap(asked.outputCap, model, true),
-            stream: asked.stream,
-            mayFallBack,
-            countedInput: countedInput(sized, bound),
-            logRefusal: deps.logRefusal,
-          });
-        });
+        await tryTargets(
+          call,
+          targets,
+          async (model, mayFallBack) => {
+            requireKind(model, "chat");
+            refusePaidTools(asked.paidTools, model.price);
+            refusePaidExtras(asked.paidExtras, model.price);
+            const sized = { ...asked, bodyBytes: call.body.length };
+            const bound = boundUsage(sized, model);
+            const { upstreamModel, maxOutputTokens } = model;
+            const id = `msg_${request.requestId.slice("req_".length)}`;
+            const created = Math.floor(deps.clock.now() / 1000);
+            const translated = translateCall(messagesWire, model, { ...asked, includeUsage: true, id, created });
+            const body = upstreamMessagesBody(asked, { upstreamModel, mostTokens: maxOutputTokens });
+            await call.ledger.begin(bound);
+            await forwardCall({
+              ...exchangeOf(call, { request, reply }),
+              model,
+              ...(translated ?? { wire: messagesWire, body }),
+              toldCap: toldCap(asked.outputCap, model, true),
+              stream: asked.stream,
+              mayFallBack,
+              countedInput: countedInput(sized, bound),
+              logRefusal: deps.logRefusal,
+            });
+          },
+          (model) => (speaks(model, messagesWire.name) ? asked.thinkingTokens : 0),
+        );
       });
       return reply;
     },
