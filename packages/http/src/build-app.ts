@@ -97,7 +97,9 @@ function listener(
     if (!request.url?.startsWith("/")) request.url = originForm(request.url ?? "");
     (handler as Handler)(request, response);
   };
-  return createServer(settings, withFastLane(ordinary, { ...server, exchanges, routes: fastRoutes }));
+  const entry = withFastLane(ordinary, { ...server, exchanges, routes: fastRoutes });
+  // What else a client expects need not be met (RFC 9110 §10.1.1); Node would answer 417, without an id and unseen by the log.
+  return createServer(settings, entry).on("checkExpectation", entry);
 }
 
 /** A server must take the whole address as well, as proxies are sent it (RFC 9112 §3.2.2). */

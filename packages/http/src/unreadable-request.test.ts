@@ -202,6 +202,12 @@ describe("a stranger", () => {
     expect((await answerTo(get("livez"))).status).toBe(400);
   });
 
+  it("that expects something odd gets an answer like any other", async () => {
+    const answer = await answerTo(get("/livez", "host: x\r\nexpect: 200-maybe\r\nconnection: close\r\n"));
+    expect(answer.status).toBe(200);
+    expect(answer.head).toContain("x-request-id: ");
+  });
+
   it("sees neither who we are nor a stack in any of it", async () => {
     const answer = await answerTo(get("/closed"));
     expect(answer.head).not.toMatch(/^(server|x-powered-by):/m);

@@ -93,18 +93,20 @@ const budgetOf = (organizationId: string) =>
     .executeTakeFirstOrThrow();
 const errorOf = async (answer: Response) => ((await answer.json()) as { error: Record<string, unknown> }).error;
 
-test.each([{ web_search_options: {} }, { prediction: { type: "content", content: "x" } }, { service_tier: "priority" }])(
-  "what no budget can bound is refused where a model has a price, and goes on where it has none: %j",
-  async (extra) => {
-    const { key: paying } = await scene.issueKey({ budgetNanos: 1_000_000_000n });
-    const refused = await call("/v1/chat/completions", { model: "priced", messages, ...extra }, paying);
-    expect(refused.status).toBe(422);
-    expect(await refused.json()).toMatchObject({ error: { param: Object.keys(extra)[0] } });
-    expect(provider.received).toEqual([]);
-    expect((await call("/v1/chat/completions", { model: "free", messages, ...extra })).status).toBe(200);
-    expect((await call("/v1/chat/completions", { model: "priced", messages, service_tier: "flex" }, paying)).status).toBe(200);
-  },
-);
+test.each([
+  { web_search_options: {} },
+  { best_of: 2 },
+  { prediction: { type: "content", content: "x" } },
+  { service_tier: "priority" },
+])("what no budget can bound is refused where a model has a price, and goes on where it has none: %j", async (extra) => {
+  const { key: paying } = await scene.issueKey({ budgetNanos: 1_000_000_000n });
+  const refused = await call("/v1/chat/completions", { model: "priced", messages, ...extra }, paying);
+  expect(refused.status).toBe(422);
+  expect(await refused.json()).toMatchObject({ error: { param: Object.keys(extra)[0] } });
+  expect(provider.received).toEqual([]);
+  expect((await call("/v1/chat/completions", { model: "free", messages, ...extra })).status).toBe(200);
+  expect((await call("/v1/chat/completions", { model: "priced", messages, service_tier: "flex" }, paying)).status).toBe(200);
+});
 
 test("a request reaches the provider byte for byte but for the model, and its answer comes back so", async () => {
   const unknown = Array.from({ length: 40 }, (_, i) => `"x_${i}" :\t[ ${i}.0e0 , "\\u00e9\u00e9", {"a":1,"a":2} ]`).join(" ,\n");

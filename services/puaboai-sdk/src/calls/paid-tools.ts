@@ -7,7 +7,7 @@ import type { ModelPrice } from "../settings/dated-prices.ts";
  * at a price of their own, searches, other models in place of the one that was asked for, and predictions, of which what is wrong is
  * billed as output beyond every cap.
  */
-const paidExtras: Readonly<Record<string, readonly string[]>> = {
+const paidExtras: Readonly<Record<string, readonly (string | number)[]>> = {
   // https://platform.openai.com/docs/guides/fast-mode, https://console.groq.com/docs/service-tiers
   service_tier: ["auto", "default", "flex", "on_demand", "standard_only"],
   // https://docs.anthropic.com/en/docs/build-with-claude/fast-mode
@@ -20,6 +20,8 @@ const paidExtras: Readonly<Record<string, readonly string[]>> = {
   // https://openrouter.ai/docs/features/model-routing, …/web-search
   models: [],
   plugins: [],
+  // Answers that are written, billed and not shown, of vLLM and its like.
+  best_of: [1],
 };
 export const paidExtraNames: readonly string[] = Object.keys(paidExtras);
 

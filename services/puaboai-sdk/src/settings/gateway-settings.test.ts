@@ -74,6 +74,26 @@ routes:
   ]);
 });
 
+test("aliases are refused where they stand, however much they would stand for", () => {
+  const bomb = Array.from({ length: 9 }, (_, n) => `a${n + 1}: &a${n + 1} [${Array(10).fill(`*a${n}`).join(", ")}]`);
+  const faults = faultsOf(`a0: &a0 [x]\n${bomb.join("\n")}\n`);
+  expect(faults).toHaveLength(90);
+  expect(faults[0]).toBe("gateway.yaml:2: aliases (*a0) are not taken: write it out");
+  const provider = "{ kind: ollama }";
+  expect(faultsOf(`providers:\n  a: &p ${provider}\n  b: *p\n`)).toStrictEqual([
+    "gateway.yaml:3: aliases (*p) are not taken: write it out",
+  ]);
+});
+
+test("what is no YAML is told in few words", () => {
+  expect(faultsOf("providers: {}\n---\nmodels: []\n")).toStrictEqual([
+    "gateway.yaml:2: the file holds more than one document (---)",
+  ]);
+  const deep = faultsOf(`models: ${"[".repeat(100_000)}`);
+  expect(deep.length).toBeGreaterThan(0);
+  expect(deep.length).toBeLessThanOrEqual(20);
+});
+
 test("every fault is told at once, with its line", () => {
   const faults = faultsOf(`providers:
   a:
@@ -121,7 +141,7 @@ extra: 1
 test.each([
   ["models: [{ id: m, provider: x, kind: embeddings, context_tokens: 5, price: free }]", "is none of the providers"],
   ["a: 1\na: 2", "unique"],
-  ["providers: &p {}\nmodels: *p", "must be a list"],
+  ["providers: &p {}\nmodels: *p", "aliases (*p) are not taken"],
   ["providers: []", "must be a mapping"],
   ["- 1", "must be a mapping of fields"],
   ["{", "gateway.yaml:1:"],

@@ -1,6 +1,8 @@
 /** Reads YAML node by node, so that every fault of a file is told at once and with its line. */
 import {
+  type Alias,
   type Document,
+  type ErrorCode,
   isAlias,
   isMap,
   isScalar,
@@ -9,6 +11,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  visit,
   type YAMLMap,
 } from "yaml";
 import type { SecretSource } from "../secrets/read-secrets.ts";
@@ -53,14 +56,29 @@ export function faultText({ line, path, detail }: SettingsFault, fileName: strin
   return `${fileName}${line === undefined ? "" : `:${line}`}: ${path}${path === "" ? "" : " "}${detail}`;
 }
 
+/** Of a file that is no YAML at all, each further one tells less. */
+const mostParserFaults = 20;
+
+/** Where the parser speaks of its own functions. */
+const ours: Partial<Record<ErrorCode, string>> = { MULTIPLE_DOCS: "the file holds more than one document (---)" };
+
+function noAliases({ source }: Alias): string {
+  return `aliases (*${source}) are not taken: write it out`;
+}
+
 export function parseYamlFile(text: string): YamlFile {
   const lines = new LineCounter();
   // Version 1.2 core: `no` is a text, not false. A repeated key is an error of the parser's.
   const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
   const faults: SettingsFault[] = [];
   const at = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
-  for (const error of [...document.errors, ...document.warnings])
-    faults.push({ line: at(error.pos[0]), path: "", detail: error.message });
+  for (const error of [...document.errors, ...document.warnings].slice(0, mostParserFaults))
+    faults.push({ line: at(error.pos[0]), path: "", detail: ours[error.code] ?? error.message });
+  // An alias stands for what is written elsewhere: who reads the line does not see what holds.
+  if (faults.length === 0)
+    visit(document, {
+      Alias: (_key, alias) => void faults.push({ line: at(alias.range?.[0]), path: "", detail: noAliases(alias) }),
+    });
   return {
     root: document.contents,
     faults,
