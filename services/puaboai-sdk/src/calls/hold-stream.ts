@@ -7,10 +7,7 @@ import { openTap } from "../wire/open-tap.ts";
 import type { SseState } from "../wire/sse-tap.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
 import type { AnswerSink, ForwardedCall, SinkControls } from "./forwarded-call.ts";
-import { brokenStream, endOf, faultAtEnd, graceMs, inClientsFormat, lastOf } from "./relay-stream.ts";
-
-/** Longest stream that is held, bytes of frames. */
-const longestHeld = 16 * 1024 * 1024;
+import { brokenStream, endOf, faultAtEnd, graceMs, inClientsFormat, lastOf, longestHeld } from "./relay-stream.ts";
 
 type Check = (frames: Buffer) => Promise<Buffer>;
 

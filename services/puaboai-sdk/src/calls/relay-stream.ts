@@ -4,6 +4,7 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import { troubleIn, UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { noTokens } from "../usage/token-usage.ts";
+import { growingBuffer } from "../wire/growing-buffer.ts";
 import { openTap } from "../wire/open-tap.ts";
 import type { SseState } from "../wire/sse-tap.ts";
 import type { StreamHooks } from "./call-hooks.ts";
@@ -55,7 +56,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
       const told = inClientsFormat(call, tap.push(chunk));
       const { done, failed, broken } = tap.state();
       const frames = told && hooks ? hooks.push(told, done) : told;
-      const fault = broken ?? (failed && isUndecided() ? "the stream began with an error" : undefined);
+      const fault = isUndecided() ? faultInBeginning(tap.state(), client.held()) : broken;
       const isLast = fault === undefined && (done || failed);
       if (isLast) return complete(joined([frames, lastOf(call, undefined, { hooks, isWhole: !failed })]));
       const flows = isUndecided() ? client.hold(frames) : client.write(frames);
@@ -80,7 +81,7 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
 /** What the client gets of it: the head goes with the first frames. */
 function clientStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls) {
   let raw: ServerResponse | undefined;
-  const held: Buffer[] = [];
+  const held = growingBuffer();
   function start(): ServerResponse {
     if (raw) return raw;
     raw = takeOver(call, 200, { ...passingHeaders(headers), ...streamHeaders, ...answerHeaders(call) });
@@ -94,10 +95,13 @@ function clientStream(call: ForwardedCall, headers: UpstreamHeaders, controls: S
       if (frames) held.push(frames);
       return true;
     },
+    /** Bytes. */
+    held: () => held.size(),
     /** False asks for a pause. */
-    write: (frames: Buffer | undefined): boolean => frames === undefined || start().write(joined(held.splice(0), frames)),
+    write: (frames: Buffer | undefined): boolean => frames === undefined || start().write(joined([held.take(), frames])),
     end(frames: Buffer | string | undefined): void {
-      if (held.length > 0) start().write(joined(held.splice(0)));
+      const before = held.take();
+      if (before) start().write(before);
       start().end(frames);
     },
   };
@@ -116,6 +120,12 @@ function tell(
 
 function tellsNothing({ begun, done }: SseState): boolean {
   return !begun && !done;
+}
+
+/** Why a stream that has told nothing yet is given up. @param held bytes of its frames */
+function faultInBeginning({ broken, failed }: SseState, held: number): string | undefined {
+  if (broken === undefined && failed) return "the stream began with an error";
+  return broken ?? (held > longestHeld ? "the stream tells nothing" : undefined);
 }
 
 /** Why a stream whose transport has ended is no answer. */
@@ -138,6 +148,9 @@ function givenUp(controls: SinkControls, state: SseState, message: string): Upst
 export function brokenStream({ failed, broken }: SseState, message: string): UpstreamFailure {
   return new UpstreamFailure(failed && broken === undefined ? "error_in_answer" : "bad_answer", true, { message });
 }
+
+/** Longest stream that waits for what decides about it, bytes of frames. */
+export const longestHeld = 16 * 1024 * 1024;
 
 /** For a provider to end its connection after the end of its stream, in milliseconds. */
 export const graceMs = 1000;
@@ -164,8 +177,8 @@ export function lastOf(
   return hooks ? hooks.end(all, isWhole) : all;
 }
 
-function joined(before: readonly (Buffer | undefined)[], last?: Buffer): Buffer | undefined {
-  const all = [...before, last].filter((piece) => piece !== undefined);
+function joined(pieces: readonly (Buffer | undefined)[]): Buffer | undefined {
+  const all = pieces.filter((piece) => piece !== undefined);
   return all.length > 1 ? Buffer.concat(all) : all[0];
 }
 

@@ -1,4 +1,5 @@
 /** Names that stand for several models: what is tried next, and what it costs. */
+import { once } from "node:events";
 import { uuidOf } from "@nexus/core";
 import {
   chatAnswer,
@@ -96,6 +97,27 @@ const jsonOf =
   (response) =>
     void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 const tooBusy = jsonOf(429, { error: { message: "slow down" } });
+
+test("a provider that fills its stream with nothing is given up for the next, and not held without end", async () => {
+  let bytes = 0;
+  const pings = ": ping\n\n".repeat(8192);
+  first.answerWith(async (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const closed = once(response, "close");
+    while (!response.destroyed) {
+      bytes += pings.length;
+      if (!response.write(pings)) await Promise.race([once(response, "drain"), closed]);
+    }
+  });
+  second.answerWith(chatStream({ usage: "always" }));
+  const answer = await call("smart", { stream: true });
+  expect(await answer.text()).toContain('"lo"');
+  expect(bytes).toBeGreaterThan(16 * 1024 * 1024);
+  expect(await attemptsOf(answer, 2)).toMatchObject([
+    { outcome: "error", error_code: "upstream_failed", failure: "bad_answer" },
+    { outcome: "ok" },
+  ]);
+});
 
 describe("an ordered route", () => {
   test("asks its first target, and no other one while that answers", async () => {
