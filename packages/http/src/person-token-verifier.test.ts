@@ -121,6 +121,18 @@ describe("a person's token", () => {
     },
   );
 
+  it("that is for another service is told so, and one that somebody else signed is told nothing", async () => {
+    const detailOf = async (token: string): Promise<unknown> =>
+      await verifier()(token).catch((error: unknown) => [(error as Problem).code, (error as Problem).detail]);
+    const aud = "puaboai-sdk";
+    expect(await detailOf(await tokenBy(ed, { aud }))).toEqual([
+      "unauthenticated",
+      "the token is for another service; this one wants audience=pv-keys",
+    ]);
+    const forged = { ...next, kid: ed.kid };
+    expect(await detailOf(await tokenBy(forged, { aud }))).toEqual(["unauthenticated", undefined]);
+  });
+
   it("clocks may differ by five seconds, not more", async () => {
     const verify = verifier();
     const token = await tokenBy(ed);

@@ -41,7 +41,7 @@ export function personTokenVerifier(options: PersonTokenOptions): (token: string
       person = personOfClaims(payload);
       issuedAt = (payload.iat ?? 0) * 1000;
     } catch (error) {
-      if (error instanceof errors.JOSEError) throw new Problem("unauthenticated", reasonOf(error));
+      if (error instanceof errors.JOSEError) throw new Problem("unauthenticated", reasonOf(error, options.audience));
       throw error;
     }
     const { sessionId, userId } = person;
@@ -50,9 +50,12 @@ export function personTokenVerifier(options: PersonTokenOptions): (token: string
   };
 }
 
-/** Of all reasons only this one is the caller's to act on; the rest would help to forge. */
-function reasonOf(error: errors.JOSEError): string | undefined {
-  return error instanceof errors.JWTExpired ? "the token has expired" : undefined;
+/** Of all reasons these alone are the caller's to act on, and they are told of tokens with a good signature; others would help to forge. */
+function reasonOf(error: errors.JOSEError, audience: string): string | undefined {
+  if (error instanceof errors.JWTExpired) return "the token has expired";
+  const isForAnother =
+    error instanceof errors.JWTClaimValidationFailed && error.claim === "aud" && error.reason === "check_failed";
+  return isForAnother ? `the token is for another service; this one wants audience=${audience}` : undefined;
 }
 
 function personOfClaims(claims: JWTPayload): PersonCaller {
