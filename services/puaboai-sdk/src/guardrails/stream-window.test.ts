@@ -106,3 +106,46 @@ test("a run without an end does not hold the stream for ever", () => {
   for (let at = 0; at < 400; at++) out += window.push(Buffer.from(chatFrame("x".repeat(50))), false)?.length ?? 0;
   expect(out).toBeGreaterThan(200 * 50);
 });
+
+/** Pushes one frame after the other until something leaves. */
+function pushUntilFull(window: StreamWindow, frameAt: (at: number) => string): { given: string; left: string } {
+  let given = "";
+  for (let at = 0; at < 20_000; at++) {
+    const frame = frameAt(at);
+    given += frame;
+    const left = window.push(Buffer.from(frame), false);
+    if (left) return { given, left: left.toString() };
+  }
+  return { given, left: "" };
+}
+
+test("frames without text behind one that waits are not held without end, and leave in their order", () => {
+  const window = openWindow();
+  const comment = `: ${"-".repeat(2000)}\n\n`;
+  const { given, left } = pushUntilFull(window, (at) => (at === 0 ? chatFrame("abc") : comment));
+  expect(left.length).toBeGreaterThan(16 * 1024 * 1024);
+  expect(left === given).toBe(true);
+  // What left makes room again.
+  const padding = "Some words that stand before it, as they do in an answer of a model, long enough to leave. ";
+  window.push(Buffer.from(chatFrame(`${padding} me@exam`)), false);
+  window.push(Buffer.from(comment), false);
+  expect(window.push(Buffer.from(chatFrame("ple.com and on")), true)?.toString()).toContain("[EMAIL]");
+});
+
+test("texts that never go on are not held without end", () => {
+  const frameAt = (index: number) => `data: ${JSON.stringify({ choices: [{ index, delta: { content: "a" } }] })}\n\n`;
+  const { given, left } = pushUntilFull(openWindow(), frameAt);
+  expect(left.length).toBeGreaterThan(10_000);
+  expect(left === given).toBe(true);
+});
+
+test("a long answer is looked through to its end", () => {
+  const window = openWindow();
+  const words = chatFrame("some words of an answer that is longer than anything that ever waits, ");
+  const comment = `: ${"-".repeat(1024 * 1024)}\n\n`;
+  for (let round = 0; round < 20; round++) window.push(Buffer.from(words + comment), false);
+  window.push(Buffer.from(chatFrame("me@exam")), false);
+  const last = window.push(Buffer.from(chatFrame("ple.com and so on")), true)?.toString();
+  expect(last).toContain("[EMAIL]");
+  expect(last).not.toContain("exam");
+});

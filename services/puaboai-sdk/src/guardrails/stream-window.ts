@@ -6,6 +6,7 @@ import { findIn } from "../detect/find-in.ts";
 import { type Finding, type FindingKind, sayingOf } from "../detect/finding.ts";
 import { markOf } from "../detect/redacted-text.ts";
 import { framesIn } from "../wire/frames-in.ts";
+import { type GrowingBuffer, growingBuffer } from "../wire/growing-buffer.ts";
 import { type Leaf, readFrame, type TextFrame } from "../wire/stream-texts.ts";
 import type { GuardedCall } from "./guarded-call.ts";
 import type { GuardrailAction } from "./guardrail-settings.ts";
@@ -17,6 +18,21 @@ const window = 48;
 const longestRun = 4096;
 /** Longest wait: a block of a private key. */
 const longestHeld = 32 * 1024;
+/** Most that waits, whatever texts it is of: a provider that never ends them would fill the memory. */
+const mostFrames = 8192;
+const mostTexts = 512;
+const mostBytes = 16 * 1024 * 1024;
+const nothing = Buffer.alloc(0);
+/** Most texts whose end is remembered. */
+const mostChannels = 1024;
+
+interface WaitingFrame {
+  frame: TextFrame;
+  /** Of its texts those that are decided by what follows. */
+  pieces: readonly Leaf[];
+  /** Frames without such texts that came behind it. */
+  rest: GrowingBuffer;
+}
 
 /** Owns the frames of one stream that wait. */
 export class StreamWindow {
@@ -25,7 +41,8 @@ export class StreamWindow {
   readonly #kinds: ReadonlySet<FindingKind>;
   /** By channel, the end of what has left: a finding depends on what stands before it. */
   readonly #left = new Map<string, string>();
-  readonly #waiting: TextFrame[] = [];
+  readonly #waiting: WaitingFrame[] = [];
+  #waitingBytes = 0;
   readonly #warned = new Set<FindingKind>();
 
   /** @param guardrails detectors */
@@ -40,23 +57,36 @@ export class StreamWindow {
     for (const bytes of frames ? framesIn(frames) : []) {
       const frame = readFrame(bytes);
       for (const leaf of frame.leaves) if (leaf.channel === undefined) this.#passPieces([leaf], "", true);
-      this.#waiting.push(frame);
+      this.#wait(frame);
     }
-    const passed = this.#passTexts(isLast);
-    const out: Buffer[] = [];
-    while (this.#waiting[0]?.leaves.every((leaf) => leaf.channel === undefined || passed.has(leaf))) {
-      const frame = this.#waiting.shift();
-      for (const leaf of frame?.leaves ?? []) this.#remember(leaf);
-      if (frame) out.push(frame.write());
-    }
+    const isFull = this.#waiting.length > mostFrames || this.#waitingBytes > mostBytes;
+    const passed = this.#passTexts(isLast || isFull);
+    const waits = this.#waiting.findIndex(({ pieces }) => !pieces.every((leaf) => passed.has(leaf)));
+    const leaving = this.#waiting.splice(0, waits === -1 ? this.#waiting.length : waits);
+    const out = leaving.flatMap(({ frame, pieces, rest }) => {
+      for (const leaf of pieces) this.#remember(leaf);
+      this.#waitingBytes -= frame.bytes.length + rest.size();
+      return [frame.write(), rest.take() ?? nothing];
+    });
     return out.length > 0 ? Buffer.concat(out) : undefined;
   }
 
+  /** What has no text waits with the text before it, and is not looked at again. */
+  #wait(frame: TextFrame): void {
+    const pieces = frame.leaves.filter(({ channel, text }) => channel !== undefined && text !== "");
+    const before = this.#waiting.at(-1);
+    const bytes = before && pieces.length === 0 ? frame.write() : frame.bytes;
+    this.#waitingBytes += bytes.length;
+    if (before && pieces.length === 0) before.rest.push(bytes);
+    else this.#waiting.push({ frame, pieces, rest: growingBuffer() });
+  }
+
   #passTexts(isLast: boolean): Set<Leaf> {
-    const pieces = this.#waiting.flatMap(({ leaves }) => leaves.filter(({ channel }) => channel !== undefined));
+    const pieces = this.#waiting.flatMap((one) => one.pieces);
     const texts = Map.groupBy(pieces, ({ channel }) => channel ?? "");
+    const isEnd = isLast || texts.size > mostTexts;
     return new Set(
-      Array.from(texts, ([channel, leaves]) => this.#passPieces(leaves, this.#left.get(channel) ?? "", isLast)).flat(),
+      Array.from(texts, ([channel, leaves]) => this.#passPieces(leaves, this.#left.get(channel) ?? "", isEnd)).flat(),
     );
   }
 
@@ -96,7 +126,13 @@ export class StreamWindow {
   }
 
   #remember({ channel, text }: Leaf): void {
-    if (channel !== undefined) this.#left.set(channel, ((this.#left.get(channel) ?? "") + text).slice(-window));
+    if (channel === undefined) return;
+    const before = this.#left.get(channel) ?? "";
+    // The one that was written in last stands last.
+    this.#left.delete(channel);
+    this.#left.set(channel, (before + text).slice(-window));
+    const [oldest] = this.#left.keys();
+    if (this.#left.size > mostChannels && oldest !== undefined) this.#left.delete(oldest);
   }
 }
 
