@@ -149,3 +149,12 @@ test("a long answer is looked through to its end", () => {
   expect(last).toContain("[EMAIL]");
   expect(last).not.toContain("exam");
 });
+
+test.each([
+  ["a byte order mark", (frame: string) => `\uFEFF${frame}`],
+  ["a line that ends in a carriage return", (frame: string) => `event: x\r${frame}`],
+])("%s does not hide a text", (_name, change) => {
+  const out = openWindow().push(Buffer.from(change(chatFrame("mail me@example.com now"))), true);
+  expect(out?.toString()).toContain("[EMAIL]");
+  expect(out?.toString()).not.toContain("example");
+});

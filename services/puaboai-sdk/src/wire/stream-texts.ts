@@ -34,7 +34,7 @@ const places: readonly string[] = ["index", "output_index", "content_index", "su
 export function readFrame(bytes: Buffer): TextFrame {
   const leaves: Leaf[] = [];
   const setters: ((text: string) => void)[] = [];
-  const lines = bytes.toString().split("\n");
+  const lines = linesOf(bytes.toString());
   const dataLines = lines.filter((line) => line.startsWith("data:"));
   const found = (leaf: Leaf, set: (text: string) => void): void => {
     leaves.push(leaf);
@@ -56,6 +56,12 @@ export function readFrame(bytes: Buffer): TextFrame {
       return Buffer.from(lines.flatMap((one, at) => (at === first ? [line] : one.startsWith("data:") ? [] : [one])).join("\n"));
     },
   };
+}
+
+/** A byte order mark is no part of the first line, and a carriage return alone ends one (WHATWG HTML §9.2.5): a client reads them so. */
+function linesOf(frame: string): string[] {
+  const text = frame.startsWith("\uFEFF") ? frame.slice(1) : frame;
+  return (text.includes("\r") ? text.replaceAll(/\r(?!\n)/g, "\n") : text).split("\n");
 }
 
 function parsed(data: string): object | string {
