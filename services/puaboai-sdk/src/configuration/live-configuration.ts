@@ -95,10 +95,11 @@ export class LiveConfiguration {
   /** Reads the file again. Returns what was refused; then everything stays as it was. */
   async reloadFile(): Promise<Refusal | undefined> {
     return await this.#inTurn(async () => {
-      const { path } = this.#file;
+      const { path, providers, models } = this.#file;
       if (path === undefined) return undefined;
+      const tools = { ...this.#tools, refusesNothing: providers.length + models.length > 0 };
       try {
-        const file = { ...readGatewaySettings(path, this.#tools), path };
+        const file = { ...readGatewaySettings(path, tools), path };
         await this.#replace(file, this.#entries);
       } catch (error) {
         return this.#refuse(path, error);

@@ -122,6 +122,22 @@ test("a file that is gone is told as gone, and what it said stays in force", asy
   expect((await call()).status).toBe(200);
 });
 
+test("a file that was emptied is refused, and one that says so takes everything away", async () => {
+  for (const text of ["", "\n \n"]) {
+    writeFileSync(path, text);
+    const answer = await ask("POST", "/v1/admin/reload");
+    expect(answer.status).toBe(422);
+    expect(await answer.text()).toContain("the file is empty; write {} if that is meant");
+    expect((await call()).status).toBe(200);
+  }
+  writeFileSync(path, "{}\n");
+  expect((await ask("POST", "/v1/admin/reload")).status).toBe(200);
+  expect((await call()).status).toBe(404);
+  // What offers nothing already has nothing to lose.
+  writeFileSync(path, "");
+  expect((await ask("POST", "/v1/admin/reload")).status).toBe(200);
+});
+
 test("a bad file is refused as a whole, with every line; what was in force stays, and everybody is told", async () => {
   writeFileSync(
     path,

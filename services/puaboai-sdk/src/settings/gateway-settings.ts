@@ -93,6 +93,7 @@ export function readGatewaySettings(path: string, tools: ReadTools = {}): Gatewa
     const { code = "unknown error" } = cause as NodeJS.ErrnoException;
     throw new Error(code === "ENOENT" ? "is not there (ENOENT)" : `cannot be read (${code})`, { cause });
   }
+  if (tools.refusesNothing && text.trim() === "") throw new Error("is empty; write {} if that is meant");
   if (text.length > largestFile) throw new Error("is larger than 4 MiB");
   return parseGatewaySettings(text, basename(path), tools);
 }
@@ -100,6 +101,8 @@ export function readGatewaySettings(path: string, tools: ReadTools = {}): Gatewa
 /** What is at hand to look closer. */
 export interface ReadTools {
   faultOfSecret?: YamlFile["faultOfSecret"];
+  /** Nothing at all in the file is a fault: it was cut off, and nobody has written that nothing is meant. */
+  refusesNothing?: boolean;
 }
 
 /** @throws RefusedSettings with every fault and its line @internal */
