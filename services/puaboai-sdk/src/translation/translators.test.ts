@@ -91,6 +91,25 @@ test("an effort and a schema are left out and told where the model refuses them"
   expect(toMessages.request(body, { ...request, model: "claude-sonnet-4-5-20250929" }).lost).toEqual([]);
 });
 
+test.each([
+  ["gemini-2.5-flash", "high", 8192, { thinkingBudget: 4096, includeThoughts: true }],
+  ["gemini-2.5-flash", "xhigh", 65_536, { thinkingBudget: 24_576, includeThoughts: true }],
+  ["gemini-2.5-flash", "none", 8192, { thinkingBudget: 0 }],
+  ["gemini-2.5-flash-lite", "low", 4096, { thinkingBudget: 2048, includeThoughts: true }],
+  ["gemini-2.5-flash-lite", "low", 1000, { thinkingBudget: 0 }],
+  ["gemini-2.5-pro", "xhigh", 65_536, { thinkingBudget: 32_768, includeThoughts: true }],
+  ["gemini-2.5-pro", "none", 8192, { thinkingBudget: 128 }],
+  ["gemini-2.5-pro", "low", 200, { thinkingBudget: 128 }],
+])("%s gets a budget for thinking that it takes and that leaves room for an answer: %s within %i", (model, effort, cap, sent) => {
+  const { body, lost } = translatorBetween("openai-chat", "gemini").request(
+    { messages: hello, reasoning_effort: effort },
+    { model, maxOutputTokens: cap },
+  );
+  expect((body["generationConfig"] as JsonObject)["thinkingConfig"]).toEqual(sent);
+  const isAsAsked = "includeThoughts" in sent || (effort === "none" && sent.thinkingBudget === 0);
+  expect(lost).toEqual(isAsAsked ? [] : ["/reasoning_effort"]);
+});
+
 test("a call that Google's model spoiled does not look like an answer", () => {
   const toGemini = translatorBetween("openai-chat", "gemini");
   const spoiled = { candidates: [{ finishReason: "MALFORMED_FUNCTION_CALL" }] };

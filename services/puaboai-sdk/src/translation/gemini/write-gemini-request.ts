@@ -5,6 +5,7 @@ import {
   budgetOfEffort,
   type Conversation,
   type MediaPart,
+  type Reasoning,
   type TextPart,
   type ToolCallPart,
   type ToolResultPart,
@@ -46,7 +47,7 @@ export function writeGeminiRequest(talk: Conversation, options: RequestOptions):
       stopSequences: stops.length > 0 ? stops : undefined,
       ...writeKnobs(talk, knobNames, lost),
       ...outputConfig(talk),
-      thinkingConfig: thinkingConfig(talk, options),
+      thinkingConfig: thinkingConfig(talk, options, lost),
     }),
   });
   if (talk.tools.length > 0 && talk.parallelTools === false) lost.push(talk.pointers.parallelTools ?? "/parallel_tool_calls");
@@ -148,14 +149,35 @@ function thinksByLevel(model: string): boolean {
   return /gemini-(?:[3-9]|\d\d)/.test(model);
 }
 
-function thinkingConfig({ reasoning }: Conversation, { model, maxOutputTokens }: RequestOptions): JsonObject | undefined {
+/** Tokens of a budget that the 2.5 models take, by their names (https://ai.google.dev/gemini-api/docs/thinking); Pro always thinks. */
+function budgetRange(model: string): { least: number; most: number; mayBeOff: boolean } {
+  if (/2\.5-pro/.test(model)) return { least: 128, most: 32_768, mayBeOff: false };
+  return { least: /2\.5-flash-lite/.test(model) ? 512 : 1, most: 24_576, mayBeOff: true };
+}
+
+function thinkingConfig(talk: Conversation, options: RequestOptions, lost: string[]): JsonObject | undefined {
+  const { reasoning } = talk;
   if (reasoning === undefined) return undefined;
-  const byLevel = thinksByLevel(model);
-  if (reasoning.type === "off") return byLevel ? { thinkingLevel: "low" } : { thinkingBudget: 0 };
-  if (!byLevel) {
-    const wanted = reasoning.type === "budget" ? reasoning.tokens : budgetOfEffort(reasoning.effort);
-    return { thinkingBudget: Math.min(wanted, maxOutputTokens), includeThoughts: true };
-  }
+  if (!thinksByLevel(options.model)) return thinkingBudget(talk, { reasoning, ...options }, lost);
+  if (reasoning.type === "off") return { thinkingLevel: "low" };
   const isLow = reasoning.type === "budget" ? reasoning.tokens <= 8192 : ["minimal", "low"].includes(reasoning.effort);
   return { thinkingLevel: isLow ? "low" : "high", includeThoughts: true };
+}
+
+/** Thoughts are a part of the cap: where they would take all of it, half is left for the answer. */
+function thinkingBudget(
+  { pointers }: Conversation,
+  { reasoning, model, maxOutputTokens }: RequestOptions & { reasoning: Reasoning },
+  lost: string[],
+): JsonObject {
+  const { least, most, mayBeOff } = budgetRange(model);
+  const lose = (budget: number): JsonObject => {
+    lost.push(pointers.reasoning ?? "/reasoning_effort");
+    return { thinkingBudget: budget };
+  };
+  if (reasoning.type === "off") return mayBeOff ? { thinkingBudget: 0 } : lose(least);
+  const wanted = reasoning.type === "budget" ? reasoning.tokens : budgetOfEffort(reasoning.effort);
+  const fitting = wanted < maxOutputTokens ? wanted : Math.floor(maxOutputTokens / 2);
+  if (fitting < least) return lose(mayBeOff ? 0 : least);
+  return { thinkingBudget: Math.min(fitting, most), includeThoughts: true };
 }
