@@ -1,8 +1,8 @@
 /** The pages of docs/ for administrators: their shell samples are run as they stand, one page after the other, on a real start. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { problemCatalogue } from "@nexus/core";
@@ -16,6 +16,16 @@ const read = (page: string): string => readFileSync(join(docs, page), "utf8");
 /** What is between the fences of a language, in the order of the page. */
 function blocksOf(page: string, language: string): string[] {
   return [...read(page).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, text = ""]) => text);
+}
+
+/** The names by which the headings of a page are linked. */
+function headingsOf(path: string): string[] {
+  return [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
 }
 
 describe("the samples", () => {
@@ -54,21 +64,29 @@ describe("the samples", () => {
   }
 
   // In this order: what a page needs stands on one before it, and the last freezes everything.
-  it.each(["secrets.md", "gateway-configuration.md", "budgets.md", "prices.md", "content-logging.md", "kill-switch.md"])(
-    "of %s work as they stand",
-    async (page) => {
-      const names = blocksOf("accounts.md", "sh").filter((text) => text.includes("AI_TOKEN="));
-      expect(names).toHaveLength(1);
-      // An id that only the reader knows.
-      const samples = blocksOf(page, "sh").filter((text) => !/[a-z]{3}_…/.test(text));
-      expect(samples).not.toHaveLength(0);
-      for (const sample of samples) expect(await runShell([...names, sample])).not.toBe("");
-    },
-  );
+  it.each([
+    "requests.md",
+    "secrets.md",
+    "gateway-configuration.md",
+    "budgets.md",
+    "prices.md",
+    "content-logging.md",
+    "kill-switch.md",
+  ])("of %s work as they stand", async (page) => {
+    const names = [
+      ...blocksOf("accounts.md", "sh").filter((text) => text.includes("AI_TOKEN=")),
+      ...blocksOf("api-keys.md", "sh").filter((text) => text.startsWith("KEY=")),
+    ];
+    expect(names).toHaveLength(2);
+    // An id that only the reader knows.
+    const samples = blocksOf(page, "sh").filter((text) => !/[a-z]{3}_…/.test(text));
+    expect(samples).not.toHaveLength(0);
+    for (const sample of samples) expect(await runShell([...names, sample])).not.toBe("");
+  });
 });
 
 describe("the pages", () => {
-  const pages = readdirSync(docs).filter((name) => name.endsWith(".md"));
+  const pages = readdirSync(docs, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
   const given: Readonly<Record<string, RegExp>> = {
     TOKEN: /accounts\.md#tokens-for-the-other-services/,
     AI_TOKEN: /accounts\.md#tokens-for-the-other-services/,
@@ -84,6 +102,15 @@ describe("the pages", () => {
         expect(isSetHere || given[name]?.test(text), `where $${name} comes from`).toBe(true);
       }
     }
+  });
+
+  it.each(pages)("%s points to what is there", (page) => {
+    const lost = [...read(page).matchAll(/\]\((?!\w+:)([^)\s]+)\)/g)].filter(([, link = ""]) => {
+      const [file = "", heading] = link.split("#");
+      const path = file === "" ? join(docs, page) : join(docs, dirname(page), file);
+      return !existsSync(path) || (heading !== undefined && !headingsOf(path).includes(heading));
+    });
+    expect(lost.map(([, link]) => link)).toEqual([]);
   });
 
   it("of the gateway lists every error that its model routes can answer", () => {
