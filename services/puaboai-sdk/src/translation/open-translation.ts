@@ -1,6 +1,7 @@
 /** A call whose client and whose provider speak different formats: made for one call, so that its answer knows what was asked. */
 import type { Problem, RequestId } from "@nexus/core";
 import { isObject } from "../usage/token-usage.ts";
+import { linesOf } from "../wire/lines-of.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 import type { AnswerOptions, SseEvent } from "./answer.ts";
 import { type ClientDialectName, translatorBetween, type UpstreamFormatName } from "./translators.ts";
@@ -78,7 +79,7 @@ function eventsIn(frames: Buffer): SseEvent[] {
     .toString()
     .split(/\r?\n\r?\n/)
     .flatMap((frame): SseEvent[] => {
-      const lines = frame.split(/\r?\n/);
+      const lines = linesOf(frame).map((line) => line.replace(/\r$/, ""));
       const data = fieldOf(lines, "data");
       const event = fieldOf(lines, "event");
       return data === undefined ? [] : [event === undefined ? { data } : { event, data }];

@@ -1,4 +1,5 @@
 /** The texts inside the frames of a stream: which belong together, and how a frame is written anew when one of them changes. */
+import { linesOf } from "./lines-of.ts";
 
 /** A frame with the texts that it carries. */
 export interface TextFrame {
@@ -56,12 +57,6 @@ export function readFrame(bytes: Buffer): TextFrame {
       return Buffer.from(lines.flatMap((one, at) => (at === first ? [line] : one.startsWith("data:") ? [] : [one])).join("\n"));
     },
   };
-}
-
-/** A byte order mark is no part of the first line, and a carriage return alone ends one (WHATWG HTML §9.2.5): a client reads them so. */
-function linesOf(frame: string): string[] {
-  const text = frame.startsWith("\uFEFF") ? frame.slice(1) : frame;
-  return (text.includes("\r") ? text.replaceAll(/\r(?!\n)/g, "\n") : text).split("\n");
 }
 
 function parsed(data: string): object | string {
