@@ -85,6 +85,7 @@ const texts = [
   "a",
   "embedded-echo",
   "use-lite-en-512",
+  "embedded-moderation",
   "key_019c0000-0000-7000-8000-000000000000",
   "org_019c0000-0000-7000-8000-000000000000",
   "pv_sk_live_x",

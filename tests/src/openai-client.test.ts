@@ -108,6 +108,7 @@ describe("OpenAI's client", () => {
       "embedded-guide",
       "embedded-echo",
       "use-lite-en-512",
+      "embedded-moderation",
     ]);
     expect(await client.models.retrieve("embedded-echo")).toMatchObject({
       id: "embedded-echo",
@@ -325,6 +326,17 @@ describe("OpenAI's client, beside chat", () => {
     provider.answerWith((response) => {
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
+
+  it("moderates with the embedded model", async () => {
+    const { results } = await client.moderations.create({
+      model: "embedded-moderation",
+      input: ["I will kill you.", "Good morning."],
+    });
+    expect(results.map(({ flagged, categories }) => [flagged, categories["harassment/threatening"]])).toEqual([
+      [true, true],
+      [false, false],
+    ]);
+  });
 
   it("moderates", async () => {
     answerJson({ id: "modr-1", model: "fake-judge", results: [{ flagged: true }] });

@@ -340,6 +340,7 @@ test("the model list says what is a demo and what it costs", async () => {
     "embedded-guide",
     "embedded-echo",
     "use-lite-en-512",
+    "embedded-moderation",
   ]);
   expect(data.find((model) => model["id"] === "embedded-echo")).toMatchObject({
     object: "model",
@@ -351,6 +352,29 @@ test("the model list says what is a demo and what it costs", async () => {
     demo: false,
     price: { input: "1000000000", output: "10000000000", source: "test" },
   });
+});
+
+test("the embedded moderation answers in OpenAI's form, and says that it is a demonstration", async () => {
+  const model = "embedded-moderation";
+  const said = ["I will find you and kill you.", "The train leaves at noon."];
+  const answer = await call("/v1/moderations", { model, input: said });
+  expect([answer.status, answer.headers.get("x-nexus-demo"), answer.headers.get("x-nexus-cost-nanos")]).toEqual([
+    200,
+    "true",
+    "0",
+  ]);
+  const { results } = (await answer.json()) as { results: Record<string, Record<string, unknown>>[] };
+  expect(results.map(({ flagged }) => flagged)).toEqual([true, false]);
+  expect(results[0]).toMatchObject({ categories: { "harassment/threatening": true, "sexual/minors": false } });
+  expect(results[0]?.["category_applied_input_types"]).toMatchObject({ harassment: ["text"], "sexual/minors": [] });
+  for (const part of ["categories", "category_scores", "category_applied_input_types"])
+    expect(Object.keys(results[1]?.[part] ?? {})).toHaveLength(13);
+  const parts = { model, input: said.map((text) => ({ type: "text", text })) };
+  expect(((await (await call("/v1/moderations", parts)).json()) as { results: unknown[] }).results).toHaveLength(1);
+  for (const input of [undefined, 7, [], [1], [{ type: "image_url", image_url: { url: "https://x.example/a.png" } }]])
+    expect((await call("/v1/moderations", { model, input })).status).toBe(422);
+  expect((await call("/v1/moderations", { model: "embedded-echo", input: "x" })).status).toBe(422);
+  expect((await call("/v1/chat/completions", { model, messages })).status).toBe(422);
 });
 
 test("an embedded model answers whole and streamed with its own figures", async () => {

@@ -48,7 +48,13 @@ export interface LocalEmbeddingModel extends LocalModelFacts {
   embed(inputs: readonly string[], signal: AbortSignal): Promise<{ vectors: Float32Array[]; inputTokens: number }>;
 }
 
-export type LocalModel = LocalChatModel | LocalEmbeddingModel;
+export interface LocalModerationModel extends LocalModelFacts {
+  readonly kind: "moderations";
+  /** For each input, in order, how much it is of each kind that the model looks for, 0 to 1; from 0.5 on it is flagged. Same errors as `chat`. */
+  moderate(inputs: readonly string[], signal: AbortSignal): Promise<{ scores: Record<string, number>[]; inputTokens: number }>;
+}
+
+export type LocalModel = LocalChatModel | LocalEmbeddingModel | LocalModerationModel;
 
 /** The models of one process and what they hold (worker threads, files). */
 export interface LocalModels {

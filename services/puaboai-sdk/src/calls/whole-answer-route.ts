@@ -1,16 +1,19 @@
 /** Routes whose answers come whole and pass through as they are. */
+import { assert } from "@nexus/core";
 import type { App } from "@nexus/http";
 import { boundUsage, countedInput } from "../budgets/bound-usage.ts";
-import { requireKind } from "../catalogue/catalogue.ts";
+import { type EmbeddedModel, type Model, requireKind } from "../catalogue/catalogue.ts";
 import type { ModelKind } from "../catalogue/model-kind.ts";
 import { speakersOf } from "../catalogue/speakers-of.ts";
 import type { FieldReader } from "../json/read-fields.ts";
 import { setMember, splice } from "../json/splice.ts";
+import { noTokens } from "../usage/token-usage.ts";
 import type { Units } from "../usage/units.ts";
 import type { UsageRow } from "../usage/usage-row.ts";
 import { readRequest } from "../wire/read-request.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
 import { allowedModels, type CallDeps, withLedger } from "./call-deps.ts";
+import type { Exchange } from "./exchange.ts";
 import { forwardCall } from "./forward-call.ts";
 import { tryTargets } from "./try-targets.ts";
 
@@ -29,6 +32,8 @@ interface WholeAnswerRoute {
   choicesIn(fields: FieldReader): number;
   /** What of it is billed beside tokens; asked after `choicesIn`. */
   unitsIn?(fields: FieldReader, choices: number): Units;
+  /** Where the gateway has models of this kind itself. */
+  answerLocally?: (call: Exchange & { model: EmbeddedModel; body: Buffer }) => Promise<void>;
 }
 
 export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswerRoute): void {
@@ -47,10 +52,18 @@ export function addWholeAnswerRoute(app: App, deps: CallDeps, route: WholeAnswer
         const units = route.unitsIn?.(fields, choices);
         fields.finish();
         call.asked(name, false);
-        const targets = speakersOf(deps.catalogue.targets(name, allowedModels(call.caller)), wire.name);
-        await tryTargets(call, targets, async (model, mayFallBack) => {
+        const named = deps.catalogue.targets(name, allowedModels(call.caller));
+        const targets: readonly Model[] = route.answerLocally ? named : speakersOf(named, wire.name);
+        await tryTargets(call, targets, async (target, mayFallBack) => {
           const { ledger, running, hooks } = call;
-          requireKind(model, kind);
+          requireKind(target, kind);
+          if (!target.upstream) {
+            assert(route.answerLocally, "there are none of this kind");
+            await ledger.begin(noTokens);
+            return await route.answerLocally({ reply, ledger, running, hooks, model: target, body: call.body });
+          }
+          const [model] = speakersOf([target], wire.name);
+          assert(model, "there is one, or it was refused");
           // What is sent with the words, or by their side, only the context bounds.
           const sized = { bodyBytes: call.body.length, hasMedia: true, outputCap: undefined, choices, units };
           const bound = boundUsage(sized, model);

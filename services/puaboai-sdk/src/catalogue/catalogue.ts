@@ -1,6 +1,6 @@
 /** The models of this installation by the names that clients call. */
 import { Problem } from "@nexus/core";
-import type { LocalChatModel, LocalEmbeddingModel, LocalModel } from "../local-model.ts";
+import type { LocalChatModel, LocalEmbeddingModel, LocalModel, LocalModerationModel } from "../local-model.ts";
 import type { Upstream } from "../proxy/open-upstream.ts";
 import type { DatedPrice, ModelPrice } from "../settings/dated-prices.ts";
 import type { ModelSettings } from "../settings/gateway-settings.ts";
@@ -181,6 +181,11 @@ export function requireKind(model: Model, kind: Model["kind"]): void {
 
 export function asChatModel(local: LocalModel): LocalChatModel {
   if (local.kind !== "chat") throw new TypeError("requireKind was not asked");
+  return local;
+}
+
+export function asModerationModel(local: LocalModel): LocalModerationModel {
+  if (local.kind !== "moderations") throw new TypeError("requireKind was not asked");
   return local;
 }
 

@@ -1,6 +1,6 @@
-import { answerHeaders, type Exchange, takeOver, watchClient } from "../calls/exchange.ts";
+import { answerWholeLocally } from "../calls/answer-whole-locally.ts";
+import type { Exchange } from "../calls/exchange.ts";
 import { asEmbeddingModel, type EmbeddedModel } from "../catalogue/catalogue.ts";
-import { noTokens } from "../usage/token-usage.ts";
 import type { LocalEmbeddingRequest } from "./local-embedding-request.ts";
 
 interface LocalCall extends Exchange {
@@ -9,34 +9,14 @@ interface LocalCall extends Exchange {
 }
 
 /** Resolves when the client has its answer or is gone; rejects when the client is owed an error. */
-export async function embedLocally(call: LocalCall): Promise<void> {
-  const abort = new AbortController();
-  watchClient(call, () => {
-    call.ledger.finish({ outcome: "aborted", httpStatus: null, usage: { source: "none" } });
-    abort.abort(new Error("the client went away"));
-  });
-  call.running.onCut((problem) => {
-    if (call.ledger.isEnded()) return;
-    call.ledger.finish({ outcome: "aborted", httpStatus: problem.status, errorCode: problem.code, usage: { source: "none" } });
-    abort.abort(problem);
-  });
-  try {
-    const { vectors, inputTokens } = await asEmbeddingModel(call.model.local).embed(call.asked.inputs, abort.signal);
-    const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: encode(vector, call.asked.encoding) }));
+export async function embedLocally({ asked, ...call }: LocalCall): Promise<void> {
+  const { id, local } = call.model;
+  await answerWholeLocally(call, async (signal) => {
+    const { vectors, inputTokens } = await asEmbeddingModel(local).embed(asked.inputs, signal);
+    const data = vectors.map((vector, index) => ({ object: "embedding", index, embedding: encode(vector, asked.encoding) }));
     const usage = { prompt_tokens: inputTokens, total_tokens: inputTokens };
-    const body = JSON.stringify({ object: "list", data, model: call.model.id, usage });
-    const tokens = { ...noTokens, input: inputTokens, output: 0 };
-    call.ledger.firstByte();
-    call.ledger.finish({ outcome: "ok", httpStatus: 200, usage: { source: "counted", tokens } });
-    takeOver(call, 200, {
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(body),
-      "x-nexus-cost-nanos": "0",
-      ...answerHeaders(call),
-    }).end(body);
-  } catch (error) {
-    if (!abort.signal.aborted || error === call.running.cutBy()) throw error;
-  }
+    return { body: { object: "list", data, model: id, usage }, inputTokens };
+  });
 }
 
 /** Base64 is the vector's 32-bit floats, little-endian, as every machine that Node runs on holds them. */

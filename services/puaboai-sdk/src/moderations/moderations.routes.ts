@@ -4,6 +4,7 @@ import type { CallDeps } from "../calls/call-deps.ts";
 import { addWholeAnswerRoute } from "../calls/whole-answer-route.ts";
 import { chatWire } from "../chat/chat-wire.ts";
 import type { WireFormat } from "../wire/wire-format.ts";
+import { moderateLocally } from "./moderate-locally.ts";
 
 /** OpenAI's moderations: scores, without figures of usage (https://platform.openai.com/docs/api-reference/moderations). */
 const moderationsWire: WireFormat = { ...chatWire, name: "openai-moderations", path: "/moderations", withoutFigures: "input" };
@@ -19,5 +20,6 @@ export function addModerationRoutes(app: App, deps: CallDeps): void {
     wire: moderationsWire,
     reads: [],
     choicesIn: () => 1,
+    answerLocally: moderateLocally,
   });
 }
