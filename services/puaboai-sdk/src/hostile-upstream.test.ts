@@ -53,12 +53,14 @@ providers:
   responses: { ${provider}, ${deadlines}, wire_formats: [openai-responses] }
   messages: { ${provider}, ${deadlines}, wire_formats: [anthropic-messages] }
   gemini: { ${provider}, ${deadlines}, wire_formats: [gemini] }
+  lasting: { ${provider}, wire_formats: [openai-chat] }
   tls: { ${provider.replace("http:", "https:")}, ${deadlines}, connect_timeout_ms: 300 }
 models:
   - { id: chat, provider: chat, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: responses, provider: responses, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: gemini, provider: gemini, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: precious, provider: chat, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price.replace('"10"', '"1000000"')} }
+  - { id: lasting, provider: lasting, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: tls, provider: tls, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
   - { id: messages, provider: messages, kind: chat, context_tokens: 8000, max_output_tokens: 1000, ${price} }
 `;
@@ -590,6 +592,22 @@ test("interim answers before an answer and fields after it change nothing", asyn
   const heard = await call("chat", "chat", true);
   expect(heard).toMatchObject({ text: "hello", isWhole: true, error: undefined });
   expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
+});
+
+test("a stream without end that is translated is given up, and not kept in memory as long as it lasts", async () => {
+  const [frame] = await honest("chat", true);
+  const long = chunk(frame!.replace('"hel"', `"${"x".repeat(1024 * 1024)}"`));
+  upstream.answerWith(async (socket) => {
+    socket.write(streamHead);
+    // Not `once`, which takes the other side's reset for a failure of the test.
+    const happened = (event: "drain" | "close") => new Promise<void>((resolve) => void socket.once(event, () => resolve()));
+    const closed = happened("close");
+    while (!socket.destroyed) if (!socket.write(long)) await Promise.race([happened("drain"), closed]);
+  });
+  const heard = await call("responses", "lasting", true);
+  expect(heard).toMatchObject({ status: 200, isWhole: false });
+  expect(heard.raw.length).toBeLessThan(40 * 1024 * 1024);
+  expect(await rowOf(heard)).toMatchObject({ outcome: "error", error_code: "upstream_failed", failure: "bad_answer" });
 });
 
 test("of a route with another target no lie reaches the client before the answer has begun", async () => {

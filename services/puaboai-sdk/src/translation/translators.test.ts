@@ -110,6 +110,13 @@ test.each([
   expect(lost).toEqual(isAsAsked ? [] : ["/reasoning_effort"]);
 });
 
+test("a stream whose end tells everything again is given up where that is more than can be kept", () => {
+  const stream = translatorBetween("openai-responses", "openai-chat").stream(options);
+  const piece = event({ choices: [{ index: 0, delta: { content: "x".repeat(1024 * 1024) } }] });
+  for (let count = 0; count < 32; count++) expect(stream.push(piece)).not.toEqual([]);
+  expect(() => stream.push(piece)).toThrow(RangeError);
+});
+
 test("a call that Google's model spoiled does not look like an answer", () => {
   const toGemini = translatorBetween("openai-chat", "gemini");
   const spoiled = { candidates: [{ finishReason: "MALFORMED_FUNCTION_CALL" }] };

@@ -12,12 +12,17 @@ import {
 import { type OpenItem, openCall, openProse } from "./open-item.ts";
 import { itemId, type ItemKind, responseObject, responsesUsage, stateOf } from "./write-responses-answer.ts";
 
+/** The end of such a stream tells all of its texts again, so they are kept until then: this many characters of them. */
+const longestTexts = 32 * 1024 * 1024;
+
+/** Throws when the provider writes more than can be kept. */
 export function openResponsesStreamWriter(options: StreamOptions): StreamWriter {
   const frame = frameWriter();
   const items = itemWriter(options, frame);
   let usage: TokenUsage | undefined;
   let finish: FinishReason = "stop";
   let failed = false;
+  let kept = 0;
 
   const fail = (error: UpstreamError): string[] => {
     failed = true;
@@ -32,6 +37,8 @@ export function openResponsesStreamWriter(options: StreamOptions): StreamWriter 
 
   return (event) => {
     if (failed) return [];
+    if ("text" in event) kept += event.text.length;
+    if (kept > longestTexts) throw new RangeError("more text than the end of the stream could tell again");
     switch (event.type) {
       case "text":
       case "refusal":
