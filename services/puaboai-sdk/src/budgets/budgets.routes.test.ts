@@ -331,3 +331,29 @@ test.each([
 ])("what is not there is told in words: %s", async (path, detail) => {
   expect(await ask("GET", path)).toMatchObject({ status: 404, body: { code: "not_found", detail } });
 });
+
+test("what a key names and nobody checked is told at its calls: a budget as 402 with its id, a model as 404", async () => {
+  answersAs();
+  const { organizationId } = await scene.issueKey({ budgetNanos: 10n ** 10n });
+  const gone = newId("budget");
+  const charged = scene.pvKeys.issue({ organization_id: organizationId, budget_ids: [gone] });
+  const refused = await chat(charged.key);
+  expect(refused.status).toBe(402);
+  expect(await refused.json()).toMatchObject({
+    error: { code: "budget_exceeded", budget_id: gone, level: null, message: expect.stringContaining("is not there. Change") },
+  });
+  const bound = scene.pvKeys.issue({ organization_id: organizationId, models: ["pricd"] });
+  const unknown = await chat(bound.key);
+  expect(unknown.status).toBe(404);
+  expect(await unknown.json()).toMatchObject({ error: { code: "model_not_found" } });
+  expect(await ask("GET", "/v1/models", undefined, bound.key)).toMatchObject({ status: 200, body: { data: [] } });
+});
+
+test("a budget of a person alone lets nobody spend: the organization wants one of its own, or credit", async () => {
+  const { key, organizationId } = await scene.issueKey();
+  const body = { organization_id: organizationId, level: "user", subject: "*", period: "month", limit_nanos: "10000000000" };
+  expect((await ask("POST", "/v1/admin/budgets", body)).status).toBe(201);
+  const refused = await chat(key);
+  expect(refused.status).toBe(402);
+  expect(await refused.json()).toMatchObject({ error: { code: "budget_exceeded", budget_id: null } });
+});

@@ -68,7 +68,7 @@ const names = {
 
 /** The key is charged to a budget that its organization does not have: whoever took it away did not mean "without bound". */
 export function refuseUnknownBudget(uuid: string, needed: NanoDollars): Problem {
-  return new Problem("budget_exceeded", "The key is charged to a budget that is not there any more. Change its budget_ids.", {
+  return new Problem("budget_exceeded", "The key names a budget in its budget_ids that is not there. Change them.", {
     extensions: { ...nothingToSpend(needed), budget_id: toId("budget", uuid) },
   });
 }
