@@ -144,6 +144,10 @@ test.each([
   ["providers: &p {}\nmodels: *p", "aliases (*p) are not taken"],
   ["providers: []", "must be a mapping"],
   ["- 1", "must be a mapping of fields"],
+  [
+    "providers:\n  a: { base_url: https://example.com, auth_header: Transfer-Encoding }",
+    "gateway.yaml:2: providers.a.auth_header is set",
+  ],
   ["{", "gateway.yaml:1:"],
 ])("%j is refused", (text, said) => {
   expect(faultsOf(text).join("\n")).toContain(said);

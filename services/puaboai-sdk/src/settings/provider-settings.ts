@@ -52,10 +52,7 @@ const names = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 const headerValue = /^[\x20-\x7e]{1,1000}$/;
 // Ours to set, or of one connection only (RFC 9110 §7.6.1).
-const reservedHeaders: ReadonlySet<string> = new Set([
-  "authorization",
-  "proxy-authorization",
-  "cookie",
+const ownHeaders: ReadonlySet<string> = new Set([
   "host",
   "content-length",
   "content-type",
@@ -70,6 +67,8 @@ const reservedHeaders: ReadonlySet<string> = new Set([
   "expect",
   "x-request-id",
 ]);
+/** Those, and what carries secrets. */
+const reservedHeaders: ReadonlySet<string> = new Set([...ownHeaders, "authorization", "proxy-authorization", "cookie"]);
 
 export function readProviders(file: YamlFile, node: Node | null | undefined): ProviderSettings[] {
   const providers: ProviderSettings[] = [];
@@ -92,6 +91,7 @@ function readProvider(file: YamlFile, fields: YamlFields, name: string): Provide
   const baseUrl = readBaseUrl(fields, allowsPrivateNetwork, kind);
   const secret = readSecretSource(file, fields);
   const header = fields.optionalText("auth_header", { pattern: headerName, saying: "must be the name of a header" });
+  if (header !== undefined && ownHeaders.has(header.toLowerCase())) fields.refuse("auth_header", "is set by the gateway itself");
   const headers = { ...kind.headers, ...readHeaders(file, fields) };
   const deadlines = readDeadlines(fields);
   const maxConcurrent = fields.integerOr("max_concurrent", 1000, { min: 1, max: 10_000 });
