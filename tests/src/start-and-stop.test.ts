@@ -74,6 +74,18 @@ describe("npm start", () => {
     expect((await fetch(`${first.urls.api}/health`)).status).toBe(200);
   });
 
+  it("a database that another process holds is one clear line, though nobody seems to hold the folder", async () => {
+    const first = await start();
+    rmSync(join(first.dataDirectory, "owner.json"));
+    const second = await launchPlatform({ dataDirectory: first.dataDirectory });
+    expect(await second.exited).toBe(1);
+    const lines = second.output().trim().split("\n");
+    expect(lines.filter((line) => !line.includes("database files are in"))).toEqual([
+      expect.stringMatching(new RegExp(`in use by process ${first.pid}; stop that one first, .*NEXUS_DATA_DIR$`)),
+    ]);
+    expect((await fetch(`${first.urls.api}/health`)).status).toBe(200);
+  });
+
   it("a taken port is one clear line and exit 1, before anything is started", async () => {
     const ports = await freePorts();
     const holder = createServer().listen(ports.ai, "127.0.0.1");

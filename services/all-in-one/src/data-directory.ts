@@ -16,8 +16,13 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
   await mkdir(directory, { recursive: true, mode: 0o711 });
   try {
     return { path: directory, release: await claimDirectory(directory) };
-  } catch (cause) {
-    if (cause instanceof DirectoryInUse) throw new StartFault(`${cause.message} with NEXUS_DATA_DIR`, { cause });
-    throw cause;
+  } catch (error) {
+    throw asStartFault(error);
   }
+}
+
+/** A folder in use, be it the whole or the database's within it, is an ordinary reason not to start. */
+export function asStartFault(error: unknown): unknown {
+  if (!(error instanceof DirectoryInUse)) return error;
+  return new StartFault(`${error.message} with NEXUS_DATA_DIR`, { cause: error });
 }

@@ -2,7 +2,7 @@ import { runMain } from "@nexus/http";
 import { createLogger } from "@nexus/telemetry";
 import { banner } from "./banner.ts";
 import { configRules, configSchema } from "./config.ts";
-import { openDataDirectory } from "./data-directory.ts";
+import { asStartFault, openDataDirectory } from "./data-directory.ts";
 import { firstTakenPort } from "./free-ports.ts";
 import { internal } from "./service-environments.ts";
 import { serviceFaults } from "./service-faults.ts";
@@ -37,7 +37,7 @@ await runMain({
       };
     } catch (error) {
       await data.release();
-      throw error;
+      throw asStartFault(error);
     }
   },
 });
