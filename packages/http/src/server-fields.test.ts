@@ -39,6 +39,12 @@ describe("where a service listens", () => {
     },
   );
 
+  it("a wrong log level is told every right one", () => {
+    expect(() => loadConfig(schema, { NEXUS_LOG_LEVEL: "loud" })).toThrow(
+      /NEXUS_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent/,
+    );
+  });
+
   it("believes nobody's X-Forwarded-For unless told, and takes addresses and blocks only", () => {
     expect(trustedProxiesOf(loadConfig(schema, {}))).toEqual([]);
     const list = "10.0.0.0/8, 192.168.1.5, fd00::/8,::1";

@@ -48,6 +48,9 @@ const oneOf =
   (value: string): string | undefined =>
     allowed.includes(value) ? undefined : `must be one of ${allowed.join(", ")}`;
 
+/** Those of the services, which the command may not import. */
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
 /** Cookies follow the scheme, so plain http is for this machine alone. */
 function publicUrl(value: string): string | undefined {
   const parsed = URL.parse(value);
@@ -87,7 +90,7 @@ const application: EnvField[] = [
     oneOf("revoke", "disable", "report"),
   ),
   setting("NEXUS_TRUSTED_PROXIES", "Addresses of the proxies in front, comma separated, whose X-Forwarded-For is believed.", ""),
-  setting("NEXUS_LOG_LEVEL", "Least severe log line written.", "info", oneOf("debug", "info", "warn", "error")),
+  setting("NEXUS_LOG_LEVEL", `Least severe log line written: ${logLevels.join(", ")}.`, "info", oneOf(...logLevels)),
   setting(
     "NEXUS_GATEWAY_CONFIG",
     "Path of gateway.yaml inside the gateway's container, /etc/nexus/gateway.yaml, once there is one.",

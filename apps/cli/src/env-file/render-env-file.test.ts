@@ -24,6 +24,16 @@ describe(".env.pf.example", () => {
   });
 });
 
+it("every log level of the services is accepted, and another is told all of them", () => {
+  const page = readFileSync(join(import.meta.dirname, "../../../../docs/configuration.md"), "utf8");
+  const row = /^\| `NEXUS_LOG_LEVEL` .*One of (.*)\. \|$/m.exec(page)?.[1] ?? "";
+  const levels = [...row.matchAll(/`(\w+)`/g)].map(([, level = ""]) => level);
+  expect(levels).toContain("info");
+  const field = envFields.find(({ name }) => name === "NEXUS_LOG_LEVEL");
+  for (const level of levels) expect(field?.kind === "setting" && field.refuse?.(level), level).toBeUndefined();
+  expect(field?.kind === "setting" && field.refuse?.("loud")).toBe(`must be one of ${levels.join(", ")}`);
+});
+
 describe("a fresh .env.pf", () => {
   it("has a new value for every secret that has to be there, each different, each time", () => {
     const [one, other] = [renderFresh(), renderFresh()].map((text) => parseEnvFile(text).values);
