@@ -3,6 +3,7 @@ import type { UpstreamHeaders } from "../proxy/open-upstream.ts";
 import { passingHeaders } from "../proxy/response-headers.ts";
 import type { UpstreamFailure } from "../proxy/upstream-failure.ts";
 import { framesIn } from "../wire/frames-in.ts";
+import { growingBuffer } from "../wire/growing-buffer.ts";
 import { openTap } from "../wire/open-tap.ts";
 import type { SseState } from "../wire/sse-tap.ts";
 import { answerHeaders, streamHeaders, takeOver } from "./exchange.ts";
@@ -14,8 +15,7 @@ type Check = (frames: Buffer) => Promise<Buffer>;
 /** Holds a stream until it is whole and checked, and then sends it frame by frame. Until then every failure is an ordinary error. */
 export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, controls: SinkControls & { check: Check }): AnswerSink {
   const tap = openTap(call.wire);
-  const held: Buffer[] = [];
-  let bytes = 0;
+  const held = growingBuffer();
   let isWhole = false;
   let grace: NodeJS.Timeout | undefined;
 
@@ -29,14 +29,14 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
 
   function take(frames: Buffer | undefined): void {
     if (frames) held.push(frames);
-    bytes += frames?.length ?? 0;
   }
 
   function complete(): void {
     isWhole = true;
     take(lastOf(call, undefined, { hooks: undefined, isWhole }));
     if (tap.state().failed) return failFor("the stream failed");
-    sendChecked(call, headers, { ...controls, frames: Buffer.concat(held), state: tap.state() }).catch((error: unknown) => {
+    const frames = held.take() ?? Buffer.alloc(0);
+    sendChecked(call, headers, { ...controls, frames, state: tap.state() }).catch((error: unknown) => {
       stop("error", error instanceof Problem ? error : new Problem("internal", undefined, { cause: error }));
     });
   }
@@ -48,7 +48,7 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
       take(inClientsFormat(call, tap.push(chunk)));
       const { broken, done, failed } = tap.state();
       if (broken !== undefined) failFor(broken);
-      else if (bytes > longestHeld) failFor("the stream is too long to be held");
+      else if (held.size() > longestHeld) failFor("the stream is too long to be held");
       else if (done || failed) {
         complete();
         grace = setTimeout(controls.abort, graceMs);
