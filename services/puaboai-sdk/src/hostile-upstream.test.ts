@@ -594,6 +594,24 @@ test("interim answers before an answer and fields after it change nothing", asyn
   expect(await rowOf(heard)).toMatchObject({ outcome: "ok", usage_source: "provider" });
 });
 
+test.each(["messages", "responses"] as const)(
+  "what a client of %s is told as an error is one in its row, and is not taken for a whole answer",
+  async (client) => {
+    const frame = (delta: object, reason: string | null = null) =>
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`;
+    const callOf = (index: number, name?: string) =>
+      frame({ tool_calls: [{ index, ...(name ? { id: `call_${index}` } : {}), function: { name, arguments: "{" } }] });
+    const mixed = [callOf(0, "a"), callOf(1, "b"), callOf(0), frame({}, "tool_calls"), "data: [DONE]\n\n"];
+    for (const frames of [mixed, [frame({ content: "half" }), "data: [DONE]\n\n"]]) {
+      upstream.answerWith(streamOf(frames));
+      const heard = await call(client, "chat", true);
+      expect(heard).toMatchObject({ status: 200, isWhole: false });
+      expect(heard.raw).toContain("event: error");
+      expect(await rowOf(heard)).toMatchObject({ outcome: "error", error_code: "upstream_failed", failure: "error_in_answer" });
+    }
+  },
+);
+
 test("a stream without end that is translated is given up, and not kept in memory as long as it lasts", async () => {
   const [frame] = await honest("chat", true);
   const long = chunk(frame!.replace('"hel"', `"${"x".repeat(1024 * 1024)}"`));

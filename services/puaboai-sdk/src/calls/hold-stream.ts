@@ -33,7 +33,7 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
 
   function complete(): void {
     isWhole = true;
-    take(lastOf(call, undefined, { hooks: undefined, isWhole }));
+    take(lastOf(call, undefined, { hooks: undefined, isWhole, state: tap.state() }));
     if (tap.state().failed) return failFor("the stream failed");
     const frames = held.take() ?? Buffer.alloc(0);
     sendChecked(call, headers, { ...controls, frames, state: tap.state() }).catch((error: unknown) => {
@@ -45,7 +45,7 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
     data(chunk) {
       if (isWhole) return true;
       call.ledger.firstByte();
-      take(inClientsFormat(call, tap.push(chunk)));
+      take(inClientsFormat(call, tap.push(chunk), tap.state()));
       const { broken, done, failed } = tap.state();
       if (broken !== undefined) failFor(broken);
       else if (held.size() > longestHeld) failFor("the stream is too long to be held");
@@ -58,7 +58,7 @@ export function holdStream(call: ForwardedCall, headers: UpstreamHeaders, contro
     end() {
       clearTimeout(grace);
       if (isWhole) return;
-      take(inClientsFormat(call, tap.end()));
+      take(inClientsFormat(call, tap.end(), tap.state()));
       const fault = faultAtEnd(tap.state(), false);
       if (fault === undefined) complete();
       else failFor(fault);

@@ -53,12 +53,12 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     data(chunk) {
       if (isOver) return true;
       call.ledger.firstByte();
-      const told = inClientsFormat(call, tap.push(chunk));
+      const told = inClientsFormat(call, tap.push(chunk), tap.state());
       const { done, failed, broken } = tap.state();
       const frames = told && hooks ? hooks.push(told, done) : told;
       const fault = isUndecided() ? faultInBeginning(tap.state(), client.held()) : broken;
       const isLast = fault === undefined && (done || failed);
-      if (isLast) return complete(joined([frames, lastOf(call, undefined, { hooks, isWhole: !failed })]));
+      if (isLast) return complete(joined([frames, lastOf(call, undefined, { hooks, isWhole: !failed, state: tap.state() })]));
       const flows = isUndecided() ? client.hold(frames) : client.write(frames);
       if (fault !== undefined) fail(givenUp(controls, tap.state(), fault));
       return flows;
@@ -66,11 +66,11 @@ export function relayStream(call: ForwardedCall, headers: UpstreamHeaders, contr
     end() {
       clearTimeout(grace);
       if (isOver) return;
-      const rest = inClientsFormat(call, tap.end());
+      const rest = inClientsFormat(call, tap.end(), tap.state());
       const { done, failed } = tap.state();
       const fault = faultAtEnd(tap.state(), isUndecided());
       if (fault !== undefined) return fail(givenUp(controls, tap.state(), fault));
-      complete(lastOf(call, rest, { hooks, isWhole: done && !failed }));
+      complete(lastOf(call, rest, { hooks, isWhole: done && !failed, state: tap.state() }));
     },
     fail,
     abandon: () => settle("aborted"),
@@ -162,19 +162,23 @@ const lateFailure = {
   cause: new UpstreamFailure("error_in_answer", true, { message: "the stream ended with an error" }),
 };
 
-/** What a client reads, in its own format. */
-export function inClientsFormat({ translation }: ForwardedCall, frames: Buffer | undefined): Buffer | undefined {
-  return frames && translation ? translation.frames(frames) : frames;
+/** What a client reads, in its own format. What it is told of as failed has failed. */
+export function inClientsFormat({ translation }: ForwardedCall, frames: Buffer | undefined, state: SseState): Buffer | undefined {
+  if (!frames || !translation) return frames;
+  const told = translation.frames(frames);
+  state.failed ||= translation.hasFailed();
+  return told;
 }
 
 /** The end of the stream, and what a translation still has to say. */
 export function lastOf(
   call: ForwardedCall,
   rest: Buffer | undefined,
-  { hooks, isWhole }: { hooks: StreamHooks | undefined; isWhole: boolean },
+  { hooks, isWhole, state }: { hooks: StreamHooks | undefined; isWhole: boolean; state: SseState },
 ): Buffer | undefined {
   const all = joined([rest, call.translation?.end()]);
-  return hooks ? hooks.end(all, isWhole) : all;
+  state.failed ||= call.translation?.hasFailed() === true;
+  return hooks ? hooks.end(all, isWhole && !state.failed) : all;
 }
 
 function joined(pieces: readonly (Buffer | undefined)[]): Buffer | undefined {

@@ -19,6 +19,8 @@ export interface Translation {
   frames(frames: Buffer): Buffer | undefined;
   /** What is left to say when the provider's stream has ended. */
   end(): Buffer | undefined;
+  /** The client was told in the stream that it has failed, whatever the provider says. */
+  hasFailed(): boolean;
   errorFrame(problem: Problem, requestId: RequestId): string;
 }
 
@@ -55,6 +57,7 @@ export function openTranslation({
     refusal: (status, answer) => bytesOf(translator.error(status, objectIn(answer))),
     frames: (frames) => joined(eventsIn(frames).flatMap((event) => stream.push(event))),
     end: () => joined(stream.end()),
+    hasFailed: () => stream.hasFailed(),
     errorFrame: (problem, requestId) => client.errorFrame(problem, requestId),
   };
 }

@@ -31,6 +31,8 @@ interface TranslatedStream {
   push(event: SseEvent): string[];
   /** The upstream's connection ended. A stream that lacks its end is told to the client as an error. */
   end(): string[];
+  /** The client was told that the stream has failed. */
+  hasFailed(): boolean;
 }
 
 export interface RequestOptions {
@@ -45,7 +47,8 @@ export interface ClientDialect {
   /** @throws Problem `invalid_request` naming the field */
   readRequest(body: JsonObject): Conversation;
   writeAnswer(answer: Answer, options: AnswerOptions): JsonObject;
-  openStreamWriter(options: StreamOptions): StreamWriter;
+  /** @param failed called when it tells the client an error of its own */
+  openStreamWriter(options: StreamOptions, failed: () => void): StreamWriter;
   writeError(error: UpstreamError): JsonObject;
 }
 
@@ -73,17 +76,19 @@ export function translator(client: ClientDialect, upstream: UpstreamFormat): Tra
     answer: (body, options) => client.writeAnswer(upstream.readAnswer(body), options),
     stream(options) {
       const read = upstream.openStreamReader();
-      const write = client.openStreamWriter(options);
+      let failed = false;
+      const write = client.openStreamWriter(options, () => void (failed = true));
       let finished = false;
       let over = false;
       const take = (event: AnswerEvent): string[] => {
         if (over) return [];
         finished ||= event.type === "finish";
         const told = event.type === "end" && !finished ? cutShort : event;
-        over = told.type === "end" || told.type === "error";
+        failed ||= told.type === "error";
+        over = told.type === "end" || failed;
         return write(told);
       };
-      return { push: (event) => read(event).flatMap(take), end: () => take({ type: "end" }) };
+      return { push: (event) => read(event).flatMap(take), end: () => take({ type: "end" }), hasFailed: () => failed };
     },
     error: (status, body) => client.writeError(readUpstreamError(status, body)),
   };

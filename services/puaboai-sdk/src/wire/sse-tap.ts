@@ -27,7 +27,7 @@ export interface SseState {
   done: boolean;
   /** The answer is complete, but the provider may leave out the frame that says so. */
   finished: boolean;
-  /** The upstream sent an error frame. */
+  /** The upstream sent an error frame, or what it sent can be told to the client as an error alone. */
   failed: boolean;
   /** Why nothing more of the stream can be read. */
   broken: string | undefined;

@@ -4,7 +4,7 @@ import { noTokens } from "../../usage/token-usage.ts";
 import { type AnswerEvent, namedFrame, type StreamOptions, type StreamWriter, type UpstreamError } from "../answer.ts";
 import { messagesUsage, stopReason, writeMessagesError } from "./write-messages-answer.ts";
 
-export function openMessagesStreamWriter(options: StreamOptions): StreamWriter {
+export function openMessagesStreamWriter(options: StreamOptions, tellFailure: () => void): StreamWriter {
   const blocks = blockWriter(options);
   let hasCalls = false;
   let failed = false;
@@ -13,6 +13,7 @@ export function openMessagesStreamWriter(options: StreamOptions): StreamWriter {
 
   const fail = (error: UpstreamError): string[] => {
     failed = true;
+    tellFailure();
     return [...blocks.start(), namedFrame("error", { error: writeMessagesError(error)["error"] })];
   };
   const end = (): string[] => {

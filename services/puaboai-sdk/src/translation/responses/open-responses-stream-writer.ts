@@ -16,7 +16,7 @@ import { itemId, type ItemKind, responseObject, responsesUsage, stateOf } from "
 const longestTexts = 32 * 1024 * 1024;
 
 /** Throws when the provider writes more than can be kept. */
-export function openResponsesStreamWriter(options: StreamOptions): StreamWriter {
+export function openResponsesStreamWriter(options: StreamOptions, tellFailure: () => void): StreamWriter {
   const frame = frameWriter();
   const items = itemWriter(options, frame);
   let usage: TokenUsage | undefined;
@@ -26,6 +26,7 @@ export function openResponsesStreamWriter(options: StreamOptions): StreamWriter 
 
   const fail = (error: UpstreamError): string[] => {
     failed = true;
+    tellFailure();
     return [...items.start(), frame("error", { code: error.code ?? "server_error", message: error.message, param: null })];
   };
   const end = (): string[] => {
